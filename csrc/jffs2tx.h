@@ -250,6 +250,211 @@ int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t 
 /* 128-bit hash of content and OOB, for dropping duplicates. */
 int jx_flash_hash(jx_flash *f, uint8_t out[16]);
 
+/* ---- the file system on a flash: scan and index ----------------------------- */
+
+typedef struct jx_fs jx_fs;
+
+/* What the stock reader that we stand in for can do. */
+struct jx_reader {
+    int32_t endian;            /* enum jx_endian, or -1: found by evidence */
+    uint32_t summary;          /* 1: believes a valid summary (CONFIG_JFFS2_SUMMARY) */
+    uint32_t empty_scan_bytes; /* a block is empty where so many bytes are 0xFF: 256, or 1024 in old kernels */
+};
+
+/* Reads the whole medium as jffs2_scan_medium and jffs2_build_filesystem do. JX_EFORMAT: a node that makes the
+ * kernel refuse the mount, or no node at all on a medium that is not erased. The flash must outlive the handle. */
+int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out);
+void jx_fs_close(jx_fs *fs);
+int jx_fs_endian(const jx_fs *fs);
+
+enum jx_verdict {
+    JX_V_GOOD = 0,      /* counts */
+    JX_V_OBSOLETE,      /* its ACCURATE bit is cleared */
+    JX_V_HIDDEN,        /* well formed, but a stock reader does not see it (container, summary, "empty" block) */
+    JX_V_BAD_HEADER,    /* magic without a good header CRC, or a length beyond the block */
+    JX_V_BAD_NODE,      /* node CRC */
+    JX_V_BAD_NAME,      /* name CRC */
+    JX_V_BAD_DATA,      /* data CRC (only after something asked for the data) */
+    JX_V_ERASED,        /* a run of 0xFF */
+    JX_V_NOISE,         /* a run of anything else */
+};
+
+/* One node, or one run of erased bytes or noise, in medium order. */
+struct jx_node {
+    uint32_t offset;      /* absolute */
+    uint32_t totlen;      /* as in the header; runs: their length */
+    uint16_t nodetype;    /* with ACCURATE set; 0 for runs */
+    uint8_t verdict;      /* enum jx_verdict */
+    uint8_t by_summary;   /* known from a summary entry */
+    uint32_t ino;         /* inode: ino; dirent: pino; xref: ino */
+    uint32_t version;     /* xref: xseqno */
+    uint32_t child;       /* dirent: ino named, 0 deletes; xattr and xref: xid */
+    uint32_t file_offset; /* inode: where the data stand in the file; dirent: mctime */
+    uint32_t dsize;       /* inode: bytes of the file; xattr: value length */
+    uint32_t csize;       /* inode: bytes on the medium */
+    uint32_t isize;       /* inode */
+    uint32_t name;        /* dirent: where its name starts in jx_fs_names() */
+    uint8_t nsize;        /* dirent, xattr: name length */
+    uint8_t type;         /* dirent: d_type; inode: compr; xattr: prefix */
+    uint8_t needed;       /* the tree, or what protects it, stands on this node */
+    uint8_t data_checked; /* inode: 0 not yet, 1 good, 2 bad */
+    uint32_t next;        /* next node of the same inode (index), or 0xffffffff */
+};
+
+uint32_t jx_fs_node_count(const jx_fs *fs);
+const struct jx_node *jx_fs_nodes(const jx_fs *fs);
+const char *jx_fs_names(const jx_fs *fs);
+
+/* What jffs2_scan_eraseblock makes of a block, and what we make of it. */
+enum jx_block_state { JX_B_ERASED = 0, JX_B_FREE, JX_B_USED, JX_B_DIRTY, JX_B_BAD };
+struct jx_block {
+    uint32_t offset;
+    uint8_t state;       /* ERASED: 0xFF without cleanmarker; FREE: 0xFF behind one; USED: some node is needed; DIRTY: none is */
+    uint8_t cleanmarker; /* 1 inline, 2 in the OOB */
+    uint8_t summary;     /* a valid summary stands at its end */
+    uint8_t tag;         /* role of our tag in it, or 0 */
+    uint32_t needed_bytes;
+    uint32_t free_from;  /* offset in the block from which all is 0xFF */
+    uint32_t first_node, node_count; /* in jx_fs_nodes */
+    uint32_t txid;       /* of the tag */
+};
+uint32_t jx_fs_block_count(const jx_fs *fs);
+const struct jx_block *jx_fs_blocks(const jx_fs *fs);
+
+struct jx_space {
+    uint32_t blocks, bad, free, dirty; /* free: erased, with or without cleanmarker; dirty: nothing in them is needed */
+    uint32_t reserve;                  /* blocks that must stay (jffs2_calc_trigger_levels: resv_blocks_write + 1) */
+    uint64_t needed_bytes;
+};
+void jx_fs_space(const jx_fs *fs, struct jx_space *out);
+
+struct jx_stat {
+    uint32_t ino, mode, nlink;
+    uint16_t uid, gid;
+    uint32_t size, atime, mtime, ctime;
+    uint32_t major, minor; /* device nodes */
+};
+
+/* A name of the tree: the winning dirent of (pino, name). */
+struct jx_name {
+    uint32_t pino, ino;
+    uint32_t name; /* in jx_fs_names() */
+    uint32_t node; /* in jx_fs_nodes() */
+    uint8_t nsize, type;
+};
+
+/* Names of a directory, sorted by bytes: *out points into the index. Count, or JX_ENOENT, JX_ENOTDIR. */
+int jx_fs_list(jx_fs *fs, uint32_t pino, const struct jx_name **out);
+int jx_fs_lookup(jx_fs *fs, uint32_t pino, const void *name, uint32_t nsize, uint32_t *ino);
+/* As jffs2_do_read_inode: JX_ENOENT no such inode, JX_ECORRUPT no good node (the kernel says EIO). */
+int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out);
+/* Bytes read (0 at the end), JX_ECORRUPT, JX_EUNKNOWN_COMPR, JX_EISDIR. */
+int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t len);
+/* Link target's bytes, at most 254. */
+int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len);
+
+struct jx_attribute { /* an extended attribute of an inode; name and value by jx_fs_xattr_read */
+    uint32_t xid, xseqno, node;
+    uint8_t xprefix, name_len;
+    uint16_t value_len;
+};
+/* Fills at most max; returns how many there are. */
+int jx_fs_xattrs(jx_fs *fs, uint32_t ino, struct jx_attribute *out, uint32_t max);
+/* name_len bytes of name and value_len of value; JX_ECORRUPT. */
+int jx_fs_xattr_read(jx_fs *fs, const struct jx_attribute *a, void *name, void *value);
+
+/* 128-bit digest of the whole tree: names, types, content, mode, uid, gid, mtime, device, target, link groups, xattrs.
+ * What cannot be read takes part as an error of its own. */
+int jx_fs_digest(jx_fs *fs, uint8_t out[16]);
+
+/* ---- transaction ---------------------------------------------------------- */
+
+enum jx_strategy { JX_SWAP = 0, JX_FLIP = 1, JX_SEAL = 2, JX_LIFT = 3 };
+
+typedef struct jx_txn jx_txn;
+
+struct jx_txn_options {
+    uint32_t strategy;   /* enum jx_strategy */
+    uint32_t dry_run;    /* count blocks and bytes, program nothing, ignore what is there */
+    uint32_t summary;    /* end full blocks with a summary */
+    uint32_t compr_mask; /* enum jx_compr_mask */
+    uint32_t reserve;    /* keep the kernel's reserve of erased blocks; 0 only for a new image */
+    uint8_t id[16];      /* what the tags of its blocks say */
+};
+
+struct jx_attr { uint32_t mode; uint16_t uid, gid; uint32_t mtime; };
+
+struct jx_txn_stats {
+    uint64_t staged_bytes;      /* nodes, padding and summaries of the staging blocks */
+    uint64_t data_bytes;        /* of these, inode nodes */
+    uint32_t staged_blocks;
+    uint32_t commit_bytes;      /* the commit set */
+    uint32_t commit_nodes;
+    uint32_t commit_limit;      /* what one commit block (or page) of this strategy holds */
+    uint32_t blocks_needed;     /* staging, commit block and what settling writes */
+    uint32_t blocks_available;  /* free and dirty before it */
+    uint32_t reserve;
+};
+
+/* The handle of fs must stay open and must not have changed on the medium since it was opened. */
+int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out);
+/* Without a commit: erases what was staged (and gives it cleanmarkers back). */
+int jx_txn_abort(jx_txn *txn);
+void jx_txn_free(jx_txn *txn);
+
+/* New inodes. A regular file of `size` bytes takes its content by jx_txn_write in order and jx_txn_close; the others
+ * (directory, symlink, device, fifo, socket) are whole at once: payload is the target or the device number as encoded. */
+int jx_txn_create(jx_txn *txn, const struct jx_attr *attr, uint32_t size, uint32_t *ino);
+int jx_txn_write(jx_txn *txn, const void *data, uint32_t len);
+int jx_txn_close(jx_txn *txn);
+int jx_txn_special(jx_txn *txn, const struct jx_attr *attr, const void *payload, uint32_t len, uint32_t *ino);
+/* A name in a new directory is staged; in one that exists it joins the commit set. mtime: the directory's. */
+int jx_txn_link(jx_txn *txn, uint32_t pino, const void *name, uint32_t nsize, uint32_t ino, uint8_t type, uint32_t mtime);
+int jx_txn_unlink(jx_txn *txn, uint32_t pino, const void *name, uint32_t nsize, uint32_t mtime);
+/* Metadata of an inode that exists, by the commit set. */
+int jx_txn_setattr(jx_txn *txn, uint32_t ino, const struct jx_attr *attr);
+/* Attributes: of new inodes before jx_txn_close / right after jx_txn_special, staged; of others by the commit set. */
+int jx_txn_setxattr(jx_txn *txn, uint32_t ino, uint8_t xprefix, const void *name, uint32_t name_len, const void *value, uint32_t value_len);
+int jx_txn_removexattr(jx_txn *txn, uint32_t ino, uint32_t xid);
+
+/* The commit set in place, hidden, and read back: only the commit is missing. JX_ETOOBIG, JX_ENOSPC, JX_ESTRATEGY. */
+int jx_txn_prepare(jx_txn *txn);
+/* The one flash operation, then the settling that safety needs. An error after which the new tree stands is still JX_OK here;
+ * JX_EVERIFY: the old tree stands. */
+int jx_txn_commit(jx_txn *txn);
+void jx_txn_statistics(const jx_txn *txn, struct jx_txn_stats *out);
+
+/* ---- settle and recover ---------------------------------------------------- */
+
+enum jx_tag_role { JX_TAG_STAGE = 1, JX_TAG_COMMIT = 2, JX_TAG_SETTLED = 3 };
+enum jx_txn_state { JX_TXN_NONE = 0, JX_TXN_STAGED, JX_TXN_COMMITTED, JX_TXN_SETTLED };
+struct jx_status {
+    uint32_t state;    /* enum jx_txn_state of the last transaction that left a trace */
+    uint32_t txid;
+    uint32_t strategy; /* of its commit block, where there is one; else 0xffffffff */
+    uint8_t id[16];
+};
+void jx_fs_status(const jx_fs *fs, struct jx_status *out);
+
+struct jx_recovery {
+    uint32_t state_before; /* enum jx_txn_state */
+    uint32_t blocks_erased;
+    uint32_t nodes_moved;  /* copies of a commit set that now stand in a block of their own */
+    uint32_t bits_cleared; /* superseded dirents that are now marked obsolete (NOR) */
+};
+/* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
+int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
+
+/* Evidence of what an image is: byte order, and the smallest power of two >= 4096 that no node crosses. */
+struct jx_probe {
+    uint32_t little, big;       /* well-formed headers of either order */
+    uint32_t cleanmarkers;      /* inline ones */
+    uint32_t erase_size_bytes;  /* 0: nothing shows it */
+    uint32_t evidence;          /* 2 cleanmarkers or summaries say so; 1 node boundaries allow it; 0 none */
+    uint32_t summaries;
+};
+int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out);
+
 /* CDEF END */
 
 #ifdef __cplusplus
