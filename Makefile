@@ -1,0 +1,67 @@
+# jffs2tx: `make help` lists the targets. Everything is set up on demand: Debian packages where we may install them, and
+# a virtual environment in .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv pkg-config libdeflate-dev liblzo2-dev
+TEST_PACKAGES := mtd-utils qemu-system-x86 busybox-static cpio kmod linux-source-6.1 gcc-12 make binutils xz-utils bc \
+	libelf1
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: setup
+setup: $(VENV)/.installed ## packages, virtual environment and C core, as needed
+
+$(VENV)/.packages: Makefile .ci/packages
+	@.ci/packages $(BUILD_PACKAGES)
+	@[ -x $(PYTHON) ] || { echo "Making the virtual environment $(VENV)"; python3 -m venv $(VENV); }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.packages pyproject.toml setup_cffi.py $(sort $(wildcard csrc/*.[ch]))
+	@echo "Installing jffs2tx and what it needs into $(VENV)"
+	@$(PYTHON) -m pip install --quiet --upgrade 'setuptools>=77' 'cffi>=1.15'
+	@$(PYTHON) -m pip install --quiet --no-build-isolation --editable '.[test]'
+	@touch $@
+
+.PHONY: setup-test
+setup-test: setup
+	@.ci/packages $(TEST_PACKAGES)
+
+.PHONY: demo
+demo: setup ## upgrades an image of some thousand files, then again with the power cut at many instants
+	@$(PYTHON) -m jffs2tx.demo
+
+.PHONY: test
+test: setup-test lint ## every test; the kernel lab's one after another
+	$(PYTHON) -m pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m lab $(PYTEST_ARGS) || [ $$? = 5 ]
+
+# The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH.
+.PHONY: asan
+asan: setup-test ## the tests without the lab under AddressSanitizer and UndefinedBehaviorSanitizer
+	rm -rf build/asan
+	JFFS2TX_SANITIZE=1 $(PYTHON) -m pip install --quiet --no-build-isolation --no-deps --target build/asan .
+	PYTHONPATH=build/asan LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 $(VENV)/bin/pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: setup ## ruff, check and format
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --check --quiet . || { echo "run: $(VENV)/bin/ruff format ." >&2; exit 1; }
+
+.PHONY: format
+format: setup ## formats the Python sources
+	@$(VENV)/bin/ruff format --quiet .
+
+.PHONY: clean
+clean: ## removes what was built, the virtual environment included
+	rm -rf $(VENV) build dist .demo *.egg-info jffs2tx/_native.*

@@ -1,0 +1,150 @@
+"""Every error that jffs2tx raises on purpose, below one root.
+
+Where Python has a built-in exception for the same thing the class is that one too, so that both
+`except FileNotFoundError` and `except Jffs2txError` work. `exit_status` is what the command line returns: 1 refused or
+failed and the target is as it was, 2 wrong usage, 3 the medium is damaged beyond what can be read.
+`codes` names the members of the C core's enum jx_error that the class stands for.
+"""
+
+from typing import ClassVar
+
+
+class Jffs2txError(Exception):
+    """The root. `path` is what the error is about (inside the file system or on the host), where there is one."""
+
+    exit_status: ClassVar[int] = 1
+    codes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, message: str, *, path: str | bytes | None = None) -> None:
+        self.path = printable(path) if isinstance(path, bytes) else path
+        super().__init__(f"{self.path}: {message}" if self.path is not None else message)
+
+
+def printable(path: bytes) -> str:
+    """A path from a medium or a directory as text that can be shown; bytes that are no UTF-8 appear as \\xNN."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+class Refused(Jffs2txError):
+    """The engine will not do it, and nothing was written."""
+
+
+class NoSpace(Refused):
+    """Not enough erased blocks, the kernel's reserve included."""
+
+    codes = ("JX_ENOSPC",)
+
+
+class TooBig(Refused):
+    """The commit set fits no block."""
+
+    codes = ("JX_ETOOBIG",)
+
+
+class StrategyError(Refused):
+    """The strategy does not apply to this medium or to these readers."""
+
+    codes = ("JX_ESTRATEGY",)
+
+
+class LimitError(Refused):
+    """A limit of the engine or of JFFS2: nodes, names, inode numbers, versions."""
+
+    codes = ("JX_ELIMIT",)
+
+
+class SourceError(Refused):
+    """The source does not hold what the manifest promises."""
+
+
+class InvalidValue(Refused, ValueError):
+    """A value that JFFS2 cannot hold."""
+
+    codes = ("JX_EINVAL",)
+
+
+class ManifestError(Refused, ValueError):
+    """A manifest that cannot be used. `line` is the line's number, from 1, or None where no one line is at fault."""
+
+    def __init__(self, message: str, *, line: int | None = None, path: str | bytes | None = None) -> None:
+        self.line = line
+        super().__init__(f"manifest line {line}: {message}" if line is not None else f"manifest: {message}", path=path)
+
+
+class FormatError(Refused):
+    """The target is no JFFS2, or holds a node because of which a stock reader refuses to mount."""
+
+    codes = ("JX_EFORMAT",)
+
+
+class GeometryError(Refused, ValueError):
+    """An impossible or unsuitable geometry, such as a wrong erase size."""
+
+    codes = ("JX_EGEOMETRY",)
+
+
+class NotFound(Jffs2txError, FileNotFoundError):
+    codes = ("JX_ENOENT",)
+
+
+class Exists(Jffs2txError, FileExistsError):
+    codes = ("JX_EEXIST",)
+
+
+class NotADirectory(Jffs2txError, NotADirectoryError):
+    codes = ("JX_ENOTDIR",)
+
+
+class IsADirectory(Jffs2txError, IsADirectoryError):
+    codes = ("JX_EISDIR",)
+
+
+class NotEmpty(Jffs2txError, OSError):
+    codes = ("JX_ENOTEMPTY",)
+
+
+class UnknownCompression(Jffs2txError):
+    """Data compressed by a method that this build cannot read."""
+
+    codes = ("JX_EUNKNOWN_COMPR",)
+
+
+class MediumError(Jffs2txError, OSError):
+    """The medium could not be read, programmed or erased."""
+
+    exit_status = 3
+    codes = ("JX_EIO",)
+
+
+class VerifyError(MediumError):
+    """The medium reads back something other than was programmed."""
+
+    codes = ("JX_EVERIFY",)
+
+
+class Corrupt(MediumError):
+    """Data on the medium fails its CRC or does not decompress."""
+
+    codes = ("JX_ECORRUPT",)
+
+
+class PowerCut(Jffs2txError):
+    """The simulator's power is gone."""
+
+    codes = ("JX_ECUT",)
+
+
+class InternalError(Jffs2txError, RuntimeError):
+    """A bug in jffs2tx, or a call out of order."""
+
+    codes = ("JX_EFLASH", "JX_ESTATE")
+
+
+class OutOfMemory(Jffs2txError, MemoryError):
+    codes = ("JX_ENOMEM",)
+
+
+def by_code_name() -> dict[str, type[Jffs2txError]]:
+    """The class for each member of enum jx_error."""
+    classes = [cls for cls in globals().values() if isinstance(cls, type) and issubclass(cls, Jffs2txError)]
+    return {name: cls for cls in classes for name in cls.codes}
