@@ -1,0 +1,178 @@
+/* fs.c: opening and closing the index, and what it shows of itself. */
+#include <stdlib.h>
+#include <string.h>
+#include "fs.h"
+#include "txn.h"
+
+#define ENOUGH_HEADERS 64u /* of one byte order more than of the other: no need to look further */
+
+/* ---- evidence --------------------------------------------------------------- */
+
+struct probe {
+    struct jx_probe *out;
+    const uint8_t *data;
+    uint32_t len;
+    uint32_t last_cleanmarker;
+    uint32_t gap;        /* greatest common divisor of the places of cleanmarkers and of the ends of summaries */
+    uint32_t crossed;    /* sizes (as powers of two) that some node crosses: bit i for 1 << i */
+};
+
+static uint32_t gcd(uint32_t a, uint32_t b)
+{
+    while (b) {
+        uint32_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+static void probe_node(struct probe *p, uint32_t ofs, const struct jx_header *h)
+{
+    uint32_t end = ofs + h->totlen;
+    if ((h->nodetype | JX_ACCURATE) == JX_NODE_CLEANMARKER) {
+        p->out->cleanmarkers++;
+        p->gap = gcd(p->gap, ofs);
+    }
+    if (h->nodetype == JX_NODE_SUMMARY) {
+        p->out->summaries++;
+        p->gap = gcd(p->gap, end);
+    }
+    for (uint32_t bit = 12; bit < 31; bit++)
+        if (ofs >> bit != (end - 1) >> bit)
+            p->crossed |= 1u << bit;
+}
+
+static uint32_t count_order(struct probe *p, int endian)
+{
+    uint32_t n = 0;
+    for (uint32_t ofs = 0; ofs + JX_HEADER_BYTES <= p->len;) {
+        struct jx_header h;
+        if (jx_decode_header(endian, p->data + ofs, &h) != JX_GOOD || h.totlen < JX_HEADER_BYTES || h.totlen > p->len - ofs) {
+            ofs += 4;
+            continue;
+        }
+        probe_node(p, ofs, &h);
+        n++;
+        ofs += jx_pad4(h.totlen);
+    }
+    return n;
+}
+
+int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out)
+{
+    struct probe p = {.out = out, .data = data, .len = len};
+    memset(out, 0, sizeof(*out));
+    out->little = count_order(&p, JX_LITTLE);
+    out->big = count_order(&p, JX_BIG);
+    if (!out->little && !out->big)
+        return JX_OK;
+    if (p.gap >= 4096 && (out->cleanmarkers > 1 || out->summaries)) {
+        out->erase_size_bytes = p.gap;
+        out->evidence = 2;
+        return JX_OK;
+    }
+    for (uint32_t bit = 12; bit < 31 && !out->erase_size_bytes; bit++)
+        if (!(p.crossed >> bit & 1))
+            out->erase_size_bytes = 1u << bit;
+    out->evidence = out->erase_size_bytes && p.crossed ? 1 : 0;
+    return JX_OK;
+}
+
+/* ---- open and close ------------------------------------------------------------ */
+
+/* The order of which there are more well-formed headers; little where there are none. */
+static int find_endian(struct jx_fs *fs)
+{
+    const struct jx_geometry *geo = &fs->flash->geo;
+    uint32_t found[2] = {0, 0};
+    uint8_t *buf = malloc(geo->erase_size_bytes);
+    int err = buf ? JX_OK : JX_ENOMEM;
+    for (uint32_t b = 0; !err && b < geo->size_bytes / geo->erase_size_bytes; b++) {
+        if (jx_flash_is_bad(fs->flash, b * geo->erase_size_bytes) > 0)
+            continue;
+        err = jx_flash_read(fs->flash, b * geo->erase_size_bytes, buf, geo->erase_size_bytes);
+        struct jx_probe p;
+        if (!err)
+            jx_probe_image(buf, geo->erase_size_bytes, &p);
+        if (!err) {
+            found[JX_LITTLE] += p.little;
+            found[JX_BIG] += p.big;
+        }
+        uint32_t lead = found[0] > found[1] ? found[0] - found[1] : found[1] - found[0];
+        if (lead >= ENOUGH_HEADERS)
+            break;
+    }
+    free(buf);
+    fs->endian = found[JX_BIG] > found[JX_LITTLE] ? JX_BIG : JX_LITTLE;
+    return err;
+}
+
+/* "Cowardly refusing to erase blocks on filesystem with no valid JFFS2 nodes" */
+static int is_foreign(const struct jx_fs *fs)
+{
+    if (fs->visible_nodes)
+        return 0;
+    for (uint32_t b = 0; b < fs->block_count; b++)
+        if (fs->blocks[b].state == JX_B_DIRTY && !fs->blocks[b].tag)
+            return 1;
+    return 0;
+}
+
+int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
+{
+    struct jx_fs *fs = calloc(1, sizeof(*fs));
+    if (!fs)
+        return JX_ENOMEM;
+    fs->flash = flash;
+    fs->reader = *reader;
+    fs->map.ino = JX_NONE;
+    fs->highest_ino = JX_ROOT_INO;
+    fs->status.strategy = JX_NONE;
+    fs->chunk = malloc(2 * JX_CHUNK_BYTES);
+    int err = fs->chunk ? jx_compressor_new(&fs->compressor) : JX_ENOMEM;
+    if (!err && reader->endian < 0)
+        err = find_endian(fs);
+    else
+        fs->endian = reader->endian;
+    if (!err)
+        err = jx_scan(fs);
+    if (!err && is_foreign(fs))
+        err = JX_EFORMAT;
+    if (!err)
+        err = jx_index(fs);
+    if (!err)
+        err = jx_space_account(fs);
+    if (err)
+        jx_fs_close(fs);
+    else
+        *out = fs;
+    return err;
+}
+
+void jx_fs_close(jx_fs *fs)
+{
+    if (!fs)
+        return;
+    free(fs->nodes);
+    free(fs->names);
+    free(fs->blocks);
+    free(fs->inodes);
+    free(fs->inode_hash);
+    free(fs->dirents);
+    free(fs->names_of);
+    free(fs->xrefs);
+    free(fs->xdata);
+    free(fs->map.frags);
+    free(fs->chunk);
+    jx_compressor_free(fs->compressor);
+    free(fs);
+}
+
+int jx_fs_endian(const jx_fs *fs) { return fs->endian; }
+uint32_t jx_fs_node_count(const jx_fs *fs) { return fs->node_count; }
+const struct jx_node *jx_fs_nodes(const jx_fs *fs) { return fs->nodes; }
+const char *jx_fs_names(const jx_fs *fs) { return fs->names; }
+uint32_t jx_fs_block_count(const jx_fs *fs) { return fs->block_count; }
+const struct jx_block *jx_fs_blocks(const jx_fs *fs) { return fs->blocks; }
+void jx_fs_status(const jx_fs *fs, struct jx_status *out) { *out = fs->status; }

@@ -1,0 +1,127 @@
+/* fs.h: the index that scan fills and everything above reads. Internal. */
+#ifndef JFFS2TX_FS_H
+#define JFFS2TX_FS_H
+
+#include <stddef.h>
+#include "flash.h"
+#include "jffs2tx.h"
+
+#define JX_NONE 0xffffffffu
+#define JX_ROOT_INO 1u
+/* Inode numbers, xattr ids and versions stay below this (docs: engine limits). */
+#define JX_NUMBER_LIMIT 0x80000000u
+#define JX_MAGIC 0x1985u
+#define JX_ACCURATE 0x2000u
+#define JX_HEADER_BYTES 12u
+#define JX_INODE_BYTES 68u
+#define JX_DIRENT_BYTES 40u
+#define JX_XATTR_BYTES 32u
+#define JX_XREF_BYTES 28u
+#define JX_SUMMARY_BYTES 32u
+#define JX_MARKER_BYTES 8u
+#define JX_CLEANMARKER_OOB_BYTES 8u
+#define JX_CHUNK_BYTES 4096u /* of a file in one data node; nodes never cross a multiple of it */
+#define JX_MAX_NAME 254u
+#define JX_MAX_SUMMARY 65536u /* summary.h MAX_SUMMARY_SIZE */
+
+static inline uint32_t jx_align(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
+static inline uint32_t jx_pad4(uint32_t n) { return (n + 3u) & ~3u; }
+
+/* One inode number that any node speaks of. */
+struct jx_inode_rec {
+    uint32_t ino;
+    uint32_t first_node;             /* good inode nodes, chained by jx_node.next */
+    uint32_t first_name, name_count; /* in fs->names_of: its winning names, if a directory */
+    uint32_t highest_version;        /* of all that is on the medium, hidden nodes too */
+    uint32_t nlink;                  /* pino_nlink of the kernel */
+    uint8_t exists;                  /* a visible node or dirent makes the kernel keep an inode cache */
+    uint8_t alive;                   /* survives jffs2_build_filesystem */
+};
+
+/* A piece of a file: [offset, offset + len) shows node. */
+struct jx_frag { uint32_t offset, len, node; };
+
+struct jx_map {
+    uint32_t ino;      /* JX_NONE: empty */
+    uint32_t meta;     /* node with the newest metadata */
+    uint32_t size;     /* bytes of content after truncation */
+    struct jx_frag *frags;
+    uint32_t count, capacity;
+};
+
+struct jx_fs {
+    jx_flash *flash;
+    struct jx_reader reader;
+    int endian;
+
+    struct jx_node *nodes;
+    uint32_t node_count, node_capacity;
+    char *names;
+    uint32_t names_len, names_capacity;
+    struct jx_block *blocks;
+    uint32_t block_count;
+
+    struct jx_inode_rec *inodes;
+    uint32_t inode_count, inode_capacity;
+    uint32_t *inode_hash; /* open addressing, JX_NONE empty */
+    uint32_t hash_mask;
+
+    uint32_t *dirents;    /* every well-formed dirent, by (pino, name, version, place) */
+    uint32_t dirent_count;
+    struct jx_name *names_of; /* the winners that name something, by (pino, name) */
+    uint32_t name_count;
+    uint32_t *xrefs;      /* winning, living xattr references, by (ino, name) */
+    uint32_t xref_count;
+    uint32_t *xdata;      /* good xattr data, by (xid, version) */
+    uint32_t xdatum_count;
+
+    uint32_t highest_ino, highest_xid, highest_xseqno;
+    uint64_t visible_nodes; /* good nodes that a mount would find */
+
+    struct jx_map map;    /* of the inode read last */
+    uint8_t *chunk;       /* two chunks of working memory */
+    jx_compressor *compressor;
+    struct jx_status status;
+};
+
+/* scan.c */
+int jx_scan(struct jx_fs *fs);
+uint32_t jx_cleanmarker_size(const struct jx_geometry *geo); /* inline bytes; 0 on NAND */
+uint32_t jx_cleanmarker_oob_size(const struct jx_geometry *geo);
+
+/* index.c */
+int jx_index(struct jx_fs *fs);
+struct jx_inode_rec *jx_inode_find(const struct jx_fs *fs, uint32_t ino);
+struct jx_inode_rec *jx_inode_get(struct jx_fs *fs, uint32_t ino); /* makes it; NULL: no memory */
+/* Order of dirents: pino, then name bytes. */
+int jx_dirent_key_cmp(const struct jx_fs *fs, uint32_t a, uint32_t b);
+/* The run of fs->dirents that has the key of node; count. */
+uint32_t jx_dirent_run(const struct jx_fs *fs, uint32_t pino, const char *name, uint32_t nsize, uint32_t *first);
+static inline const char *jx_node_name(const struct jx_fs *fs, const struct jx_node *n) { return fs->names + n->name; }
+/* A dirent whose content stands; it may be obsolete or hidden. */
+static inline int jx_is_named(const struct jx_node *n) { return n->nodetype == JX_NODE_DIRENT && n->nsize > 0; }
+/* What jffs2_scan_medium hands to the build: good nodes, and what a summary says of others. */
+static inline int jx_is_seen(const struct jx_node *n)
+{
+    return n->verdict == JX_V_GOOD || (n->by_summary && jx_is_named(n));
+}
+
+/* Of copies with equal versions those in an unfinished commit block count: the others are what a cut left of moving it. */
+static inline int jx_in_commit_block(const struct jx_fs *fs, uint32_t node)
+{
+    return fs->blocks[fs->nodes[node].offset / fs->flash->geo.erase_size_bytes].tag == JX_TAG_COMMIT;
+}
+
+typedef int (*jx_less)(const void *ctx, uint32_t a, uint32_t b); /* <0, 0, >0 */
+int jx_sort(uint32_t *a, uint32_t n, jx_less cmp, const void *ctx); /* stable merge sort */
+
+/* inode.c */
+int jx_map_inode(struct jx_fs *fs, uint32_t ino); /* fills fs->map */
+int jx_node_data_good(struct jx_fs *fs, uint32_t node);
+uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid); /* node, or JX_NONE */
+
+/* space.c */
+int jx_space_account(struct jx_fs *fs);
+uint32_t jx_reserve_blocks(const struct jx_geometry *geo);
+
+#endif

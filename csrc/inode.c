@@ -1,0 +1,508 @@
+/* inode.c: reading one inode through overlapping, replaced, truncated and hole nodes (fs/jffs2/readinode.c, read.c). */
+#include <stdlib.h>
+#include <string.h>
+#include "codec.h"
+#include "fs.h"
+
+#define S_IFMT 0170000u
+#define S_IFDIR 0040000u
+#define S_IFREG 0100000u
+#define S_IFLNK 0120000u
+#define S_IFBLK 0060000u
+#define S_IFCHR 0020000u
+#define DT_DIR 4
+#define READ_STEP_BYTES 4096u
+
+static int data_crc(struct jx_fs *fs, uint32_t offset, uint32_t len, uint32_t *crc)
+{
+    *crc = 0;
+    while (len) {
+        uint32_t step = len < READ_STEP_BYTES ? len : READ_STEP_BYTES;
+        int err = jx_flash_read(fs->flash, offset, fs->chunk, step);
+        if (err)
+            return err;
+        *crc = jx_crc32(*crc, fs->chunk, step);
+        offset += step;
+        len -= step;
+    }
+    return JX_OK;
+}
+
+int jx_node_data_good(struct jx_fs *fs, uint32_t node)
+{
+    struct jx_node *n = &fs->nodes[node];
+    if (!n->data_checked) {
+        uint8_t head[JX_INODE_BYTES];
+        struct jx_inode in;
+        uint32_t crc = 0;
+        int good = jx_flash_read(fs->flash, n->offset, head, sizeof(head)) == JX_OK &&
+                   jx_decode_inode(fs->endian, head, &in) == JX_GOOD;
+        if (good && n->csize)
+            good = data_crc(fs, n->offset + JX_INODE_BYTES, n->csize, &crc) == JX_OK && crc == in.data_crc;
+        n->data_checked = good ? 1 : 2;
+    }
+    return n->data_checked == 1;
+}
+
+/* Bytes of the file that a node stands for. Hole nodes were once written with csize and dsize swapped (read_dnode). */
+static uint32_t span(const struct jx_node *n)
+{
+    uint32_t len = n->type == JX_COMPR_ZERO && !n->dsize ? n->csize : n->dsize;
+    return len > 0xffffffffu - n->file_offset ? 0xffffffffu - n->file_offset : len;
+}
+
+/* ---- which node shows where -------------------------------------------------- */
+
+static int by_file_offset(const void *ctx, uint32_t a, uint32_t b)
+{
+    const struct jx_node *nodes = ctx;
+    return nodes[a].file_offset < nodes[b].file_offset ? -1 : nodes[a].file_offset > nodes[b].file_offset;
+}
+
+static int newer(const struct jx_fs *fs, uint32_t a, uint32_t b)
+{
+    if (fs->nodes[a].version != fs->nodes[b].version)
+        return fs->nodes[a].version > fs->nodes[b].version;
+    int commit = jx_in_commit_block(fs, a) - jx_in_commit_block(fs, b);
+    return commit ? commit > 0 : fs->nodes[a].offset < fs->nodes[b].offset;
+}
+
+/* A heap of nodes, the newest on top. */
+static void heap_push(const struct jx_fs *fs, uint32_t *heap, uint32_t *n, uint32_t node)
+{
+    uint32_t i = (*n)++;
+    while (i && newer(fs, node, heap[(i - 1) / 2])) {
+        heap[i] = heap[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    heap[i] = node;
+}
+
+static void heap_pop(const struct jx_fs *fs, uint32_t *heap, uint32_t *n)
+{
+    uint32_t last = heap[--*n], i = 0;
+    for (uint32_t child; (child = 2 * i + 1) < *n; i = child) {
+        if (child + 1 < *n && newer(fs, heap[child + 1], heap[child]))
+            child++;
+        if (!newer(fs, heap[child], last))
+            break;
+        heap[i] = heap[child];
+    }
+    heap[i] = last;
+}
+
+static int add_frag(struct jx_map *m, uint32_t offset, uint32_t len, uint32_t node)
+{
+    if (m->count && m->frags[m->count - 1].node == node &&
+        m->frags[m->count - 1].offset + m->frags[m->count - 1].len == offset) {
+        m->frags[m->count - 1].len += len;
+        return JX_OK;
+    }
+    if (m->count == m->capacity) {
+        uint32_t capacity = m->capacity ? m->capacity * 2 : 64;
+        struct jx_frag *frags = realloc(m->frags, (size_t)capacity * sizeof(*frags));
+        if (!frags)
+            return JX_ENOMEM;
+        m->frags = frags;
+        m->capacity = capacity;
+    }
+    m->frags[m->count++] = (struct jx_frag){offset, len, node};
+    return JX_OK;
+}
+
+/* Sweeps over the file from 0 on, the newest good node on top at each place. order: the data nodes by file offset. */
+static int show(struct jx_fs *fs, const uint32_t *order, uint32_t n, uint32_t *heap)
+{
+    uint32_t heaped = 0, next = 0, pos = 0;
+    int err = JX_OK;
+    while (!err && (next < n || heaped)) {
+        if (!heaped && fs->nodes[order[next]].file_offset > pos)
+            pos = fs->nodes[order[next]].file_offset;
+        while (next < n && fs->nodes[order[next]].file_offset <= pos)
+            heap_push(fs, heap, &heaped, order[next++]);
+        const struct jx_node *top = &fs->nodes[heap[0]];
+        uint32_t end = top->file_offset + span(top);
+        if (end <= pos || !jx_node_data_good(fs, heap[0])) {
+            heap_pop(fs, heap, &heaped);
+            continue;
+        }
+        if (next < n && fs->nodes[order[next]].file_offset < end)
+            end = fs->nodes[order[next]].file_offset;
+        err = add_frag(&fs->map, pos, end - pos, heap[0]);
+        pos = end;
+    }
+    return err;
+}
+
+/* The newest node whose data are good gives the metadata (rii.latest_ref). */
+static void find_meta(struct jx_fs *fs, uint32_t *order, uint32_t n)
+{
+    struct jx_map *m = &fs->map;
+    uint32_t heaped = 0;
+    m->meta = JX_NONE;
+    for (uint32_t i = 0; i < n; i++) /* in place: slot i has been read when the heap reaches it */
+        heap_push(fs, order, &heaped, order[i]);
+    while (heaped && m->meta == JX_NONE) {
+        if (jx_node_data_good(fs, order[0]))
+            m->meta = order[0];
+        else
+            heap_pop(fs, order, &heaped);
+    }
+}
+
+/* jffs2_truncate_fragtree: content ends at isize, or where its last piece ends. */
+static void truncate_to(struct jx_fs *fs, uint32_t isize)
+{
+    struct jx_map *m = &fs->map;
+    while (m->count && m->frags[m->count - 1].offset >= isize)
+        m->count--;
+    if (!m->count) {
+        m->size = 0;
+        return;
+    }
+    struct jx_frag *last = &m->frags[m->count - 1];
+    if (last->len > isize - last->offset)
+        last->len = isize - last->offset;
+    m->size = last->offset + last->len;
+}
+
+int jx_map_inode(struct jx_fs *fs, uint32_t ino)
+{
+    struct jx_map *m = &fs->map;
+    struct jx_inode_rec *rec = jx_inode_find(fs, ino);
+    uint32_t n = 0, all = 0;
+    if (m->ino == ino)
+        return JX_OK;
+    if (!rec || !rec->exists)
+        return JX_ENOENT;
+    m->ino = JX_NONE;
+    m->count = m->size = 0;
+    m->meta = JX_NONE;
+    for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next)
+        all++;
+    uint32_t *order = malloc(((size_t)all * 2 + 1) * sizeof(*order)), *heap = order + all;
+    if (!order)
+        return JX_ENOMEM;
+    for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next)
+        order[n++] = i;
+    find_meta(fs, order, n);
+    n = 0;
+    for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next)
+        if (span(&fs->nodes[i]))
+            order[n++] = i;
+    int err = jx_sort(order, n, by_file_offset, fs->nodes);
+    if (!err)
+        err = show(fs, order, n, heap);
+    free(order);
+    if (err)
+        return err;
+    if (m->meta != JX_NONE)
+        m->ino = ino;
+    return JX_OK;
+}
+
+/* ---- metadata --------------------------------------------------------------- */
+
+static int read_head(struct jx_fs *fs, uint32_t node, struct jx_inode *in)
+{
+    uint8_t head[JX_INODE_BYTES];
+    int err = jx_flash_read(fs->flash, fs->nodes[node].offset, head, sizeof(head));
+    if (err)
+        return err;
+    return jx_decode_inode(fs->endian, head, in) == JX_GOOD ? JX_OK : JX_ECORRUPT;
+}
+
+/* A directory's times come from its newest dirent where that is newer than its inode node (mctime_ver). Only winners
+ * take part: the others are obsolete by the time the directory is read. */
+static void dirent_time(const struct jx_fs *fs, uint32_t ino, uint32_t version, struct jx_stat *out)
+{
+    uint32_t i, end;
+    jx_dirent_run(fs, ino, "", 0, &i);
+    for (; i < fs->dirent_count && fs->nodes[fs->dirents[i]].ino == ino; i = end) {
+        const struct jx_node *winner = NULL;
+        for (end = i; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
+            if (jx_is_seen(&fs->nodes[fs->dirents[end]]))
+                winner = &fs->nodes[fs->dirents[end]];
+        if (!winner || winner->version <= version || !winner->file_offset)
+            continue;
+        if (winner->child) {
+            const struct jx_inode_rec *child = jx_inode_find(fs, winner->child);
+            if (!child || !child->exists)
+                continue;
+        }
+        version = winner->version;
+        out->mtime = out->ctime = winner->file_offset;
+    }
+}
+
+static uint32_t child_directories(const struct jx_fs *fs, const struct jx_inode_rec *rec)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < rec->name_count; i++)
+        n += fs->names_of[rec->first_name + i].type == DT_DIR;
+    return n;
+}
+
+/* "Argh. Special inode": these have one data node and nothing newer without data. */
+static int special_whole(const struct jx_fs *fs)
+{
+    return fs->map.count == 1 && fs->map.frags[0].node == fs->map.meta;
+}
+
+static int device_number(struct jx_fs *fs, const struct jx_inode *in, struct jx_stat *out)
+{
+    uint8_t data[4];
+    if (in->csize != 2 && in->csize != 4)
+        return JX_ECORRUPT;
+    int err = jx_flash_read(fs->flash, fs->nodes[fs->map.meta].offset + JX_INODE_BYTES, data, in->csize);
+    return err ? err : jx_decode_dev(fs->endian, data, in->csize, &out->major, &out->minor);
+}
+
+int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out)
+{
+    struct jx_inode in;
+    struct jx_inode_rec *rec = jx_inode_find(fs, ino);
+    int err = jx_map_inode(fs, ino);
+    if (err)
+        return err;
+    memset(out, 0, sizeof(*out));
+    out->ino = ino;
+    out->nlink = rec->nlink;
+    if (fs->map.meta == JX_NONE) { /* "fake some modes for it" */
+        if (ino != JX_ROOT_INO && !rec->name_count)
+            return JX_ECORRUPT;
+        out->mode = S_IFDIR | 0755;
+        out->nlink = 2 + child_directories(fs, rec);
+        return JX_OK;
+    }
+    err = read_head(fs, fs->map.meta, &in);
+    if (err)
+        return err;
+    out->mode = in.mode;
+    out->uid = in.uid;
+    out->gid = in.gid;
+    out->atime = in.atime;
+    out->mtime = in.mtime;
+    out->ctime = in.ctime;
+    out->size = in.isize;
+    switch (in.mode & S_IFMT) {
+    case S_IFDIR:
+        dirent_time(fs, ino, in.version, out);
+        out->nlink = 2 + child_directories(fs, rec);
+        return JX_OK;
+    case S_IFREG:
+        truncate_to(fs, in.isize);
+        out->size = fs->map.size;
+        return JX_OK;
+    case S_IFLNK:
+        if (!out->size)
+            out->size = in.dsize;
+        return special_whole(fs) && in.csize <= JX_MAX_NAME ? JX_OK : JX_ECORRUPT;
+    case S_IFBLK:
+    case S_IFCHR:
+        return special_whole(fs) ? device_number(fs, &in, out) : JX_ECORRUPT;
+    default:
+        return JX_OK;
+    }
+}
+
+/* ---- content ----------------------------------------------------------------- */
+
+/* The decompressed content of a node, at most 1 MiB, in *out (allocated). */
+static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out)
+{
+    const struct jx_node *n = &fs->nodes[node];
+    uint32_t dsize = span(n);
+    if (n->csize > fs->flash->geo.erase_size_bytes || dsize > 1u << 20)
+        return JX_ECORRUPT;
+    uint8_t *buf = malloc((size_t)n->csize + dsize + 1);
+    if (!buf)
+        return JX_ENOMEM;
+    int err = jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES, buf + dsize, n->csize);
+    if (!err)
+        err = jx_decompress(fs->compressor, n->type, buf + dsize, n->csize, buf, dsize);
+    if (err)
+        free(buf);
+    else
+        *out = buf;
+    return err;
+}
+
+static int read_frag(struct jx_fs *fs, const struct jx_frag *frag, uint32_t offset, uint8_t *buf, uint32_t len)
+{
+    const struct jx_node *n = &fs->nodes[frag->node];
+    uint32_t skip = offset - n->file_offset;
+    uint8_t *content;
+    if (n->type == JX_COMPR_ZERO) {
+        memset(buf, 0, len);
+        return JX_OK;
+    }
+    if (n->type == JX_COMPR_NONE) {
+        if (n->csize < skip || n->csize - skip < len)
+            return JX_ECORRUPT;
+        return jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES + skip, buf, len);
+    }
+    int err = node_content(fs, frag->node, &content);
+    if (err)
+        return err;
+    memcpy(buf, content + skip, len);
+    free(content);
+    return JX_OK;
+}
+
+/* The first frag that ends behind offset. */
+static uint32_t find_frag(const struct jx_map *m, uint32_t offset)
+{
+    uint32_t lo = 0, hi = m->count;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (m->frags[mid].offset + m->frags[mid].len <= offset)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t len)
+{
+    struct jx_stat st;
+    uint8_t *out = buf;
+    int err = jx_fs_stat(fs, ino, &st);
+    if (err)
+        return err;
+    if ((st.mode & S_IFMT) != S_IFREG)
+        return (st.mode & S_IFMT) == S_IFDIR ? JX_EISDIR : JX_EINVAL;
+    if (offset >= st.size)
+        return 0;
+    if (len > st.size - offset)
+        len = st.size - offset;
+    uint32_t done = 0;
+    for (uint32_t i = find_frag(&fs->map, offset); done < len && i < fs->map.count; i++) {
+        struct jx_frag frag = fs->map.frags[i];
+        uint32_t at = offset + done;
+        if (frag.offset > at) { /* nothing was ever written here */
+            uint32_t gap = frag.offset - at < len - done ? frag.offset - at : len - done;
+            memset(out + done, 0, gap);
+            done += gap;
+            at += gap;
+        }
+        uint32_t step = frag.offset + frag.len - at < len - done ? frag.offset + frag.len - at : len - done;
+        if (step)
+            err = read_frag(fs, &frag, at, out + done, step);
+        if (err)
+            return err;
+        done += step;
+    }
+    return done;
+}
+
+int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len)
+{
+    struct jx_stat st;
+    int err = jx_fs_stat(fs, ino, &st);
+    if (err)
+        return err;
+    if ((st.mode & S_IFMT) != S_IFLNK)
+        return JX_EINVAL;
+    const struct jx_node *n = &fs->nodes[fs->map.meta];
+    uint32_t take = n->csize < len ? n->csize : len;
+    err = jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES, buf, take);
+    return err ? err : (int)strnlen(buf, take);
+}
+
+int jx_fs_list(jx_fs *fs, uint32_t pino, const struct jx_name **out)
+{
+    struct jx_stat st;
+    struct jx_inode_rec *rec = jx_inode_find(fs, pino);
+    int err = jx_fs_stat(fs, pino, &st);
+    if (err)
+        return err;
+    if ((st.mode & S_IFMT) != S_IFDIR)
+        return JX_ENOTDIR;
+    *out = fs->names_of + rec->first_name;
+    return (int)rec->name_count;
+}
+
+int jx_fs_lookup(jx_fs *fs, uint32_t pino, const void *name, uint32_t nsize, uint32_t *ino)
+{
+    const struct jx_name *names;
+    int n = jx_fs_list(fs, pino, &names), lo = 0;
+    if (n < 0)
+        return n;
+    for (int hi = n; lo < hi;) {
+        int mid = lo + (hi - lo) / 2;
+        uint32_t shorter = names[mid].nsize < nsize ? names[mid].nsize : nsize;
+        int c = memcmp(fs->names + names[mid].name, name, shorter);
+        if (!c && names[mid].nsize == nsize) {
+            *ino = names[mid].ino;
+            return JX_OK;
+        }
+        if (c < 0 || (!c && names[mid].nsize < nsize))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return JX_ENOENT;
+}
+
+/* ---- extended attributes ------------------------------------------------------ */
+
+/* The newest good datum of an xid (jffs2_setup_xattr_datum: a later one of the same version replaces). */
+uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid)
+{
+    uint32_t lo = 0, hi = fs->xdatum_count;
+    while (lo < hi) { /* first entry above xid */
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (fs->nodes[fs->xdata[mid]].child <= xid)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo && fs->nodes[fs->xdata[lo - 1]].child == xid ? fs->xdata[lo - 1] : JX_NONE;
+}
+
+int jx_fs_xattrs(jx_fs *fs, uint32_t ino, struct jx_attribute *out, uint32_t max)
+{
+    uint32_t lo = 0, hi = fs->xref_count;
+    int count = 0;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (fs->nodes[fs->xrefs[mid]].ino < ino)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    for (; lo < fs->xref_count && fs->nodes[fs->xrefs[lo]].ino == ino; lo++) {
+        const struct jx_node *x = &fs->nodes[fs->xrefs[lo]];
+        uint32_t at = jx_xattr_datum(fs, x->child);
+        if (at == JX_NONE)
+            continue;
+        const struct jx_node *d = &fs->nodes[at];
+        if ((uint32_t)count < max)
+            out[count] = (struct jx_attribute){.xid = x->child, .xseqno = x->version, .node = at, .xprefix = d->type,
+                                               .name_len = d->nsize, .value_len = (uint16_t)d->dsize};
+        count++;
+    }
+    return count;
+}
+
+int jx_fs_xattr_read(jx_fs *fs, const struct jx_attribute *a, void *name, void *value)
+{
+    if (a->node >= fs->node_count || fs->nodes[a->node].nodetype != JX_NODE_XATTR)
+        return JX_EINVAL;
+    const struct jx_node *n = &fs->nodes[a->node];
+    uint32_t len = (uint32_t)n->nsize + 1u + n->dsize;
+    uint8_t *buf = malloc(len);
+    if (!buf)
+        return JX_ENOMEM;
+    int err = jx_flash_read(fs->flash, n->offset + JX_XATTR_BYTES, buf, len);
+    if (!err && jx_crc32(0, buf, len) != n->csize) /* an xattr's record keeps its data CRC there */
+        err = JX_ECORRUPT;
+    if (!err) {
+        memcpy(name, buf, n->nsize);
+        memcpy(value, buf + n->nsize + 1, n->dsize);
+    }
+    free(buf);
+    return err;
+}

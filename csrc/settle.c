@@ -1,0 +1,240 @@
+/* settle.c: leaving the medium as the kernel itself would have, after a commit or after a cut. */
+#include <stdlib.h>
+#include <string.h>
+#include "txn.h"
+
+#define MAX_ROUNDS 8u /* of erasing: each may free a deletion dirent that the one before still needed */
+
+/* ---- NOR: marks on the medium ----------------------------------------------------- */
+
+/* Clears the ACCURATE bit of the node at off; 1 where it was set. */
+static int clear_accurate(struct jx_fs *fs, uint32_t off)
+{
+    uint8_t word[4], check[4];
+    uint32_t at = fs->endian == JX_LITTLE ? 3 : 2; /* the nodetype's high byte */
+    int err = jx_flash_read(fs->flash, off, word, sizeof(word));
+    if (err || !(word[at] & (JX_ACCURATE >> 8)))
+        return err;
+    word[at] &= (uint8_t)~(JX_ACCURATE >> 8);
+    err = jx_program_verified(fs->flash, off, word, sizeof(word), check);
+    return err ? err : 1;
+}
+
+static int is_inner(const struct jx_node *n)
+{
+    return n->verdict == JX_V_HIDDEN && n->nodetype != JX_NODE_CONTAINER && n->nodetype != JX_NODE_TAG;
+}
+
+int jx_disarm(struct jx_fs *fs, uint32_t offset)
+{
+    const struct jx_block *block = &fs->blocks[offset / fs->flash->geo.erase_size_bytes];
+    if (!jx_is_bit_writable(&fs->flash->geo))
+        return JX_OK;
+    for (uint32_t i = block->node_count; i-- > 0;) {
+        const struct jx_node *n = &fs->nodes[block->first_node + i];
+        int err = is_inner(n) ? clear_accurate(fs, n->offset) : JX_OK;
+        if (err < 0)
+            return err;
+    }
+    return JX_OK;
+}
+
+int jx_disarm_set(struct jx_txn *txn)
+{
+    jx_fs *fresh;
+    struct jx_reader reader = {.endian = txn->fs->endian, .summary = 1, .empty_scan_bytes = txn->fs->reader.empty_scan_bytes};
+    if (!jx_is_bit_writable(&txn->fs->flash->geo))
+        return JX_OK;
+    int err = jx_fs_open(txn->fs->flash, &reader, &fresh);
+    if (err)
+        return err;
+    err = jx_disarm(fresh, txn->commit_block);
+    jx_fs_close(fresh);
+    return err;
+}
+
+static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t *cleared)
+{
+    uint32_t first, n = jx_dirent_run(fs, winner->ino, jx_node_name(fs, winner), winner->nsize, &first);
+    for (uint32_t i = first; i < first + n; i++) { /* ascending versions */
+        const struct jx_node *old = &fs->nodes[fs->dirents[i]];
+        if (old->version >= winner->version)
+            break;
+        int done = clear_accurate(fs, old->offset);
+        if (done < 0)
+            return done;
+        *cleared += (uint32_t)done;
+    }
+    return JX_OK;
+}
+
+int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared)
+{
+    int err = JX_OK;
+    if (!jx_is_bit_writable(&fs->flash->geo))
+        return JX_OK;
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        if (block->tag != JX_TAG_COMMIT || block->txid != txid)
+            continue;
+        for (uint32_t i = 0; i < block->node_count && !err; i++) {
+            const struct jx_node *n = &fs->nodes[block->first_node + i];
+            if (n->nodetype == JX_NODE_DIRENT && n->verdict == JX_V_GOOD)
+                err = clear_older(fs, n, cleared);
+        }
+    }
+    return err;
+}
+
+/* ---- moving a commit set ------------------------------------------------------------- */
+
+static struct jx_summary_entry entry_of(const struct jx_node *n)
+{
+    return (struct jx_summary_entry){.nodetype = n->nodetype, .ino = n->nodetype == JX_NODE_XATTR ? n->child : n->ino,
+                                     .version = n->version, .totlen = n->totlen,
+                                     .child = n->nodetype == JX_NODE_DIRENT ? n->child : 0, .nsize = n->nsize, .type = n->type};
+}
+
+static int copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved)
+{
+    uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
+    int err = buf ? JX_OK : JX_ENOMEM;
+    for (uint32_t i = 0; i < block->node_count && !err; i++) {
+        const struct jx_node *n = &fs->nodes[block->first_node + i];
+        if (!n->needed || n->nodetype == 0)
+            continue;
+        struct jx_summary_entry entry = entry_of(n);
+        err = jx_flash_read(fs->flash, n->offset, buf, n->totlen);
+        if (!err)
+            err = jx_writer_node(w, buf, n->totlen, &entry, 0);
+        *moved += !err;
+    }
+    free(buf);
+    return err ? err : jx_writer_flush(w);
+}
+
+int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
+{
+    struct jx_pool pool;
+    struct jx_writer w;
+    struct jx_tag tag = {.role = JX_TAG_SETTLED, .strategy = (uint8_t)fs->status.strategy, .txid = block->txid};
+    memcpy(tag.id, fs->status.id, sizeof(tag.id));
+    int err = jx_pool_open(fs, &pool);
+    if (err)
+        return err;
+    err = jx_writer_open(&w, fs, &pool, &tag, 0, 0);
+    if (!err)
+        err = copy_needed(fs, block, &w, moved);
+    if (!err)
+        err = jx_flash_sync(fs->flash);
+    if (!err)
+        err = jx_erase_and_mark(fs, block->offset, w.buf);
+    jx_writer_close(&w);
+    jx_pool_close(&pool);
+    return err;
+}
+
+static const struct jx_block *commit_block_of(const struct jx_fs *fs)
+{
+    for (uint32_t b = 0; b < fs->block_count; b++)
+        if (fs->blocks[b].tag == JX_TAG_COMMIT && fs->blocks[b].txid == fs->status.txid)
+            return &fs->blocks[b];
+    return NULL;
+}
+
+/* ---- after the commit ------------------------------------------------------------------ */
+
+static int write_settled_tag(struct jx_txn *txn, uint32_t at)
+{
+    struct jx_fs *fs = txn->fs;
+    struct jx_tag tag = txn->tag;
+    uint32_t size = fs->flash->geo.erase_size_bytes, len = jx_align(JX_TAG_BYTES, fs->flash->geo.write_size_bytes);
+    if (at > size - len)
+        return JX_OK; /* recover will move the set and say it there */
+    tag.role = JX_TAG_SETTLED;
+    jx_tag_encode(fs->endian, txn->image, &tag);
+    jx_fill_pages(fs, txn->image, JX_TAG_BYTES);
+    return jx_program_verified(fs->flash, txn->commit_block + at, txn->image, len, txn->check);
+}
+
+static int settle_on(struct jx_txn *txn, jx_fs *fresh)
+{
+    uint32_t settled_at = JX_NONE, count = 0;
+    int err = txn->strategy->finish(txn, &settled_at);
+    if (!err)
+        err = jx_clear_superseded(fresh, txn->tag.txid, &count);
+    if (err)
+        return err;
+    if (settled_at == JX_NONE)
+        return jx_relocate(fresh, commit_block_of(fresh), &count);
+    return write_settled_tag(txn, settled_at);
+}
+
+int jx_settle_committed(struct jx_txn *txn, int *stands)
+{
+    jx_fs *fresh;
+    struct jx_reader reader = {.endian = txn->fs->endian, .summary = 1, .empty_scan_bytes = txn->fs->reader.empty_scan_bytes};
+    int err = jx_fs_open(txn->fs->flash, &reader, &fresh);
+    if (err)
+        return err;
+    *stands = fresh->status.state == JX_TXN_COMMITTED && fresh->status.txid == txn->tag.txid;
+    err = *stands ? settle_on(txn, fresh) : JX_EVERIFY;
+    jx_fs_close(fresh);
+    return err;
+}
+
+/* ---- recover ----------------------------------------------------------------------------- */
+
+/* Erases every block in which nothing is needed; how many, or an error. */
+static int erase_dirty(struct jx_fs *fs)
+{
+    int erased = 0, err = JX_OK;
+    uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
+    if (!buf)
+        return JX_ENOMEM;
+    for (uint32_t b = 0; b < fs->block_count && !err; b++) {
+        if (fs->blocks[b].state != JX_B_DIRTY)
+            continue;
+        err = jx_disarm(fs, fs->blocks[b].offset);
+        if (!err)
+            err = jx_erase_and_mark(fs, fs->blocks[b].offset, buf);
+        erased += !err;
+    }
+    free(buf);
+    return err ? err : erased;
+}
+
+static int finish_committed(struct jx_fs *fs, struct jx_recovery *out)
+{
+    int err = jx_clear_superseded(fs, fs->status.txid, &out->bits_cleared);
+    if (err)
+        return err;
+    err = jx_relocate(fs, commit_block_of(fs), &out->nodes_moved);
+    out->blocks_erased += !err;
+    return err;
+}
+
+int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
+{
+    struct jx_reader all = *reader;
+    int err = JX_OK, work = 1;
+    memset(out, 0, sizeof(*out));
+    all.summary = 1; /* a sealed block is only seen this way, and must never be taken for a stale one */
+    for (uint32_t round = 0; work && !err && round < MAX_ROUNDS; round++) {
+        jx_fs *fs;
+        err = jx_fs_open(flash, &all, &fs);
+        if (err)
+            return err;
+        if (round == 0)
+            out->state_before = fs->status.state;
+        if (fs->status.state == JX_TXN_COMMITTED) {
+            err = finish_committed(fs, out);
+        } else {
+            work = erase_dirty(fs);
+            err = work < 0 ? work : JX_OK;
+            out->blocks_erased += work > 0 ? (uint32_t)work : 0;
+        }
+        jx_fs_close(fs);
+    }
+    return err ? err : jx_flash_sync(flash);
+}

@@ -1,0 +1,148 @@
+/* space.c: which nodes are needed, what that makes of each block, and how many blocks must stay free. */
+#include <stdlib.h>
+#include <string.h>
+#include "fs.h"
+#include "txn.h"
+
+/* jffs2_calc_trigger_levels: resv_blocks_write, and one more so that the kernel's collector is not called at once. */
+uint32_t jx_reserve_blocks(const struct jx_geometry *geo)
+{
+    uint64_t blocks = geo->size_bytes / geo->erase_size_bytes;
+    uint64_t size = geo->size_bytes / 50 + blocks * 100 + geo->erase_size_bytes - 1;
+    return (uint32_t)(2 + size / geo->erase_size_bytes + 1);
+}
+
+/* Every dirent run: the winner is needed while it names something that is reached, and also, as long as its directory lives,
+ * while any older dirent of its name is on the medium, obsolete or hidden (else that one could come back). */
+static void need_dirents(struct jx_fs *fs)
+{
+    for (uint32_t i = 0; i < fs->dirent_count;) {
+        uint32_t end = i, winner = JX_NONE;
+        for (; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
+            if (jx_is_seen(&fs->nodes[fs->dirents[end]]))
+                winner = end;
+        uint32_t first = i;
+        i = end;
+        if (winner == JX_NONE)
+            continue;
+        struct jx_node *n = &fs->nodes[fs->dirents[winner]];
+        const struct jx_inode_rec *dir = jx_inode_find(fs, n->ino);
+        if (!dir->alive)
+            continue;
+        const struct jx_inode_rec *child = n->child ? jx_inode_find(fs, n->child) : NULL;
+        n->needed = (child && child->exists) || winner > first;
+    }
+}
+
+static int need_inodes(struct jx_fs *fs)
+{
+    for (uint32_t i = 0; i < fs->inode_count; i++) {
+        const struct jx_inode_rec *rec = &fs->inodes[i];
+        if (!rec->alive || rec->first_node == JX_NONE)
+            continue;
+        int err = jx_map_inode(fs, rec->ino);
+        if (err == JX_ENOMEM)
+            return err;
+        if (fs->map.meta != JX_NONE)
+            fs->nodes[fs->map.meta].needed = 1;
+        for (uint32_t k = 0; k < fs->map.count; k++)
+            fs->nodes[fs->map.frags[k].node].needed = 1;
+    }
+    return JX_OK;
+}
+
+/* A reference in use and its datum; a delete-marker while an older reference of that pair is there. */
+static void need_xattrs(struct jx_fs *fs)
+{
+    for (uint32_t i = 0; i < fs->xref_count; i++) {
+        uint32_t datum = jx_xattr_datum(fs, fs->nodes[fs->xrefs[i]].child);
+        fs->nodes[fs->xrefs[i]].needed = 1;
+        if (datum != JX_NONE)
+            fs->nodes[datum].needed = 1;
+    }
+    for (uint32_t i = 0; i < fs->node_count; i++) {
+        struct jx_node *n = &fs->nodes[i];
+        if (n->nodetype != JX_NODE_XREF || n->verdict != JX_V_GOOD || !(n->version & 1))
+            continue;
+        const struct jx_inode_rec *rec = jx_inode_find(fs, n->ino);
+        n->needed = rec && rec->alive;
+    }
+}
+
+/* Unknown nodes that the kernel's collector would copy. */
+static int is_foreign_copy(const struct jx_node *n)
+{
+    return n->verdict == JX_V_GOOD && (n->nodetype & 0xc000u) == 0x4000u;
+}
+
+static void account_blocks(struct jx_fs *fs)
+{
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        struct jx_block *block = &fs->blocks[b];
+        for (uint32_t i = 0; i < block->node_count; i++) {
+            struct jx_node *n = &fs->nodes[block->first_node + i];
+            if (is_foreign_copy(n))
+                n->needed = 1;
+            if (n->needed)
+                block->needed_bytes += jx_pad4(n->totlen);
+        }
+        if (block->needed_bytes)
+            block->state = JX_B_USED;
+    }
+}
+
+static int shows_content(const struct jx_fs *fs, const struct jx_block *block)
+{
+    for (uint32_t i = 0; i < block->node_count; i++) {
+        const struct jx_node *n = &fs->nodes[block->first_node + i];
+        if (n->verdict == JX_V_GOOD && (n->nodetype == JX_NODE_DIRENT || n->nodetype == JX_NODE_INODE || n->nodetype == JX_NODE_XREF))
+            return 1;
+    }
+    return 0;
+}
+
+/* From the role of the newest tag to the state of its transaction. A commit block without a SETTLED tag of its own is
+ * unfinished, whatever other blocks say; without one, a transaction whose nodes are needed was committed. */
+static void find_state(struct jx_fs *fs)
+{
+    struct jx_status *st = &fs->status;
+    uint32_t role = st->state;
+    st->state = role == JX_TAG_SETTLED ? JX_TXN_SETTLED : role ? JX_TXN_STAGED : JX_TXN_NONE;
+    for (uint32_t b = 0; role && b < fs->block_count; b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        if (!block->tag || block->txid != st->txid)
+            continue;
+        if (block->tag == JX_TAG_COMMIT && shows_content(fs, block)) {
+            st->state = JX_TXN_COMMITTED;
+            return;
+        }
+        if (block->needed_bytes)
+            st->state = JX_TXN_SETTLED;
+    }
+}
+
+int jx_space_account(struct jx_fs *fs)
+{
+    need_dirents(fs);
+    need_xattrs(fs);
+    int err = need_inodes(fs);
+    if (err)
+        return err;
+    account_blocks(fs);
+    find_state(fs);
+    return JX_OK;
+}
+
+void jx_fs_space(const jx_fs *fs, struct jx_space *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->blocks = fs->block_count;
+    out->reserve = jx_reserve_blocks(&fs->flash->geo);
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        out->bad += block->state == JX_B_BAD;
+        out->free += block->state == JX_B_ERASED || block->state == JX_B_FREE;
+        out->dirty += block->state == JX_B_DIRTY;
+        out->needed_bytes += block->needed_bytes;
+    }
+}

@@ -1,0 +1,52 @@
+/* strategy_flip.c: on bit-writable flash two nested containers hide the set; clearing the first word of the inner one is
+ * the commit (scan.c, JFFS2_DIRTY_BITMASK: the scan steps on by 4 bytes, into what the header covered). */
+#include <string.h>
+#include "txn.h"
+
+#define OUTER JX_TAG_BYTES
+#define INNER (OUTER + JX_HEADER_BYTES)
+#define SET_AT (INNER + JX_HEADER_BYTES)
+
+static int suits(const struct jx_geometry *geo) { return jx_is_bit_writable(geo) ? JX_OK : JX_ESTRATEGY; }
+
+static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
+{
+    (void)summary_bytes;
+    return geo->erase_size_bytes - SET_AT - JX_TAG_BYTES; /* a SETTLED tag follows the set */
+}
+
+static int prepare(struct jx_txn *txn)
+{
+    uint32_t size = txn->fs->flash->geo.erase_size_bytes;
+    jx_encode_header(txn->fs->endian, txn->image + OUTER, JX_NODE_CONTAINER, size - OUTER);
+    jx_encode_header(txn->fs->endian, txn->image + INNER, JX_NODE_CONTAINER, size - INNER);
+    jx_set_bytes(&txn->set, txn->image + SET_AT);
+    int err = jx_program_verified(txn->fs->flash, txn->commit_block, txn->image, SET_AT, txn->check);
+    if (err)
+        return err;
+    return jx_program_verified(txn->fs->flash, txn->commit_block + SET_AT, txn->image + SET_AT, txn->set.bytes, txn->check);
+}
+
+static int clear(struct jx_txn *txn, uint32_t at, uint32_t len)
+{
+    static const uint8_t zero[JX_HEADER_BYTES];
+    return jx_program_verified(txn->fs->flash, txn->commit_block + at, zero, len, txn->check);
+}
+
+static int commit(struct jx_txn *txn)
+{
+    int err = clear(txn, OUTER, 4);
+    return err ? err : clear(txn, INNER, 4);
+}
+
+/* What is left of the headers would only make the scan complain. */
+static int finish(struct jx_txn *txn, uint32_t *settled_at)
+{
+    int err = clear(txn, OUTER + 4, JX_HEADER_BYTES - 4);
+    if (!err)
+        err = clear(txn, INNER + 4, JX_HEADER_BYTES - 4);
+    *settled_at = SET_AT + txn->set.bytes;
+    return err;
+}
+
+const struct jx_strategy_ops jx_flip = {"flip", 1, suits, limit, prepare, commit, finish};

@@ -1,0 +1,117 @@
+/* txn.h: the marks that a transaction leaves on the medium, and its inner state. Internal. */
+#ifndef JFFS2TX_TXN_H
+#define JFFS2TX_TXN_H
+
+#include "fs.h"
+#include "writer.h"
+
+/* Nodes of our own, of class RWCOMPAT_DELETE: every stock reader skips them whole (scan.c, default:). */
+#define JX_NODE_TAG 0x2074u       /* says which transaction a block belongs to, and in which role */
+#define JX_NODE_CONTAINER 0x2078u /* covers a commit set until the commit */
+
+/* Tag, 44 bytes: header 12; format 1, role, strategy, 0; txid; sequence of the block in its transaction;
+ * id 16; crc32 of the 28 bytes before it. */
+#define JX_TAG_BYTES 44u
+#define JX_TAG_FORMAT 1u
+
+struct jx_tag {
+    uint8_t role, strategy;
+    uint32_t txid, sequence;
+    uint8_t id[16];
+};
+void jx_tag_encode(int endian, uint8_t out[JX_TAG_BYTES], const struct jx_tag *tag);
+int jx_tag_decode(int endian, const uint8_t *p, uint32_t totlen, struct jx_tag *out); /* JX_OK or JX_ECORRUPT */
+
+/* One change that must appear at the commit, as an encoded node and its summary entry. */
+struct jx_change {
+    uint8_t *bytes;
+    uint32_t len; /* not padded */
+    struct jx_summary_entry entry;
+    const char *name; /* dirents: inside bytes */
+};
+
+struct jx_set {
+    struct jx_change *changes;
+    uint32_t count, capacity;
+    uint32_t bytes;         /* padded to 4 each */
+    uint32_t summary_bytes; /* of the entries */
+};
+
+/* One way to make a commit set appear at once. A fifth would be one more of these. */
+struct jx_strategy_ops {
+    const char *name;
+    int replaces_in_pairs; /* a replaced name takes a deletion dirent and the new one */
+    /* Whether this medium takes it: JX_OK or JX_ESTRATEGY. */
+    int (*suits)(const struct jx_geometry *geo);
+    /* Bytes of commit set (nodes padded to 4) that the commit block holds, given the bytes of its summary entries. */
+    uint32_t (*limit)(const struct jx_geometry *geo, uint32_t summary_bytes);
+    /* Writes the set, hidden, into the erased block at txn->commit_block. */
+    int (*prepare)(struct jx_txn *txn);
+    /* The one operation. */
+    int (*commit)(struct jx_txn *txn);
+    /* Tidies the commit block once the commit stands; sets *settled_at to where a SETTLED tag may follow in the
+     * block, or JX_NONE where the set has to move to another block (jx_relocate). */
+    int (*finish)(struct jx_txn *txn, uint32_t *settled_at);
+};
+extern const struct jx_strategy_ops jx_swap, jx_flip, jx_seal, jx_lift;
+
+enum jx_txn_phase { JX_PHASE_STAGE, JX_PHASE_PREPARED, JX_PHASE_COMMITTED, JX_PHASE_BROKEN };
+
+/* An attribute value that this transaction has written: equal ones share one datum. */
+struct jx_new_xattr {
+    uint32_t xid;
+    uint8_t xprefix, name_len;
+    uint16_t value_len;
+    uint8_t *bytes; /* name, value */
+};
+
+struct jx_txn {
+    struct jx_fs *fs;
+    struct jx_txn_options options;
+    const struct jx_strategy_ops *strategy;
+    enum jx_txn_phase phase;
+    struct jx_writer writer;
+    struct jx_set set;
+    struct jx_txn_stats stats;
+    struct jx_tag tag;
+    uint32_t first_ino, next_ino, next_xid, next_xseqno;
+    uint32_t *versions; /* highest used version of inode first_ino + i */
+    uint32_t versions_capacity;
+    struct jx_new_xattr *xattrs;
+    uint32_t xattr_count;
+    uint32_t *pending;    /* xids whose references wait for the next new inode */
+    uint32_t pending_count;
+    /* the regular file under way */
+    struct {
+        uint32_t ino, size, written, fill;
+        struct jx_attr attr;
+        int open;
+    } file;
+    uint8_t *chunk;       /* JX_CHUNK_BYTES of the file under way */
+    uint8_t *node;        /* a node being built */
+    uint32_t commit_block; /* absolute offset of the block that holds the set */
+    uint8_t *image;        /* what the commit block will hold, erase_size_bytes */
+    uint8_t *check;        /* what is read back */
+    struct jx_pool pool;
+};
+
+/* txn_set.c: encoding the commit set */
+int jx_set_add(struct jx_set *set, const uint8_t *node, uint32_t len, const struct jx_summary_entry *entry);
+void jx_set_free(struct jx_set *set);
+/* The set as bytes, each node padded with 0xff to a multiple of 4; out holds set->bytes. */
+void jx_set_bytes(const struct jx_set *set, uint8_t *out);
+
+/* settle.c */
+/* NOR: the nodes that a container hides in this block lose their ACCURATE bit, the last one first, so that an interrupted
+ * erase cannot bring them out. */
+int jx_disarm(struct jx_fs *fs, uint32_t block);
+/* The same for the set that this transaction prepared and gives up. */
+int jx_disarm_set(struct jx_txn *txn);
+/* NOR: the ACCURATE bit of every dirent that the visible commit set of txid supersedes, oldest version first. */
+int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared);
+/* The needed nodes of a commit block, copied unchanged to a fresh block that says SETTLED; then the block is erased. */
+int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved);
+/* After the commit: JX_OK once nothing depends on the trick. *stands: the new tree is there. */
+int jx_settle_committed(struct jx_txn *txn, int *stands);
+
+#endif

@@ -1,0 +1,290 @@
+/* writer.c: staging blocks. A block is built in memory and programmed node by node (NOR) or page by page (NAND), each
+ * program read back. */
+#include <stdlib.h>
+#include <string.h>
+#include "codec.h"
+#include "txn.h"
+#include "writer.h"
+
+int jx_is_erased(const uint8_t *p, uint32_t len)
+{
+    for (; len && ((uintptr_t)p & 7); p++, len--)
+        if (*p != 0xff)
+            return 0;
+    for (; len >= 8; p += 8, len -= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        if (word != ~0ull)
+            return 0;
+    }
+    for (; len; p++, len--)
+        if (*p != 0xff)
+            return 0;
+    return 1;
+}
+
+int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check)
+{
+    int err = jx_flash_prog(flash, off, data, len);
+    if (!err)
+        err = jx_flash_read(flash, off, check, len);
+    if (err)
+        return err;
+    flash->stats.bytes_verified += len;
+    return memcmp(data, check, len) ? JX_EVERIFY : JX_OK;
+}
+
+int jx_erase_verified(struct jx_fs *fs, uint32_t block, uint8_t *buf)
+{
+    uint32_t size = fs->flash->geo.erase_size_bytes;
+    int err = jx_flash_erase(fs->flash, block);
+    if (!err)
+        err = jx_flash_read(fs->flash, block, buf, size);
+    if (err)
+        return err;
+    return jx_is_erased(buf, size) ? JX_OK : JX_EVERIFY;
+}
+
+int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf)
+{
+    const struct jx_geometry *geo = &fs->flash->geo;
+    uint32_t inline_bytes = jx_cleanmarker_size(geo), oob_bytes = jx_cleanmarker_oob_size(geo);
+    uint8_t marker[JX_HEADER_BYTES];
+    int err = jx_erase_verified(fs, block, buf);
+    if (err)
+        return err;
+    if (oob_bytes) {
+        jx_encode_header(fs->endian, marker, JX_NODE_CLEANMARKER, JX_CLEANMARKER_OOB_BYTES);
+        return jx_flash_oob_prog(fs->flash, block, marker, oob_bytes);
+    }
+    if (!inline_bytes)
+        return JX_OK;
+    uint32_t len = jx_align(inline_bytes, geo->write_size_bytes);
+    memset(buf, 0xff, len);
+    jx_encode_header(fs->endian, buf, JX_NODE_CLEANMARKER, inline_bytes);
+    return jx_program_verified(fs->flash, block, buf, geo->write_size_bytes > 1 ? len : JX_HEADER_BYTES, buf + len);
+}
+
+/* ---- the pool ----------------------------------------------------------------- */
+
+int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool)
+{
+    memset(pool, 0, sizeof(*pool));
+    pool->blocks = malloc((size_t)fs->block_count * sizeof(*pool->blocks));
+    if (!pool->blocks)
+        return JX_ENOMEM;
+    for (int dirty = 0; dirty < 2; dirty++)
+        for (uint32_t b = 0; b < fs->block_count; b++) {
+            uint8_t state = fs->blocks[b].state;
+            if (dirty ? state == JX_B_DIRTY : state == JX_B_ERASED || state == JX_B_FREE)
+                pool->blocks[pool->count++] = fs->blocks[b].offset;
+        }
+    return JX_OK;
+}
+
+void jx_pool_close(struct jx_pool *pool)
+{
+    free(pool->blocks);
+    pool->blocks = NULL;
+}
+
+/* A free block's inline cleanmarker goes first: a cut in the erase must not leave a half-erased block that says it is free. */
+static int spoil_cleanmarker(struct jx_fs *fs, uint32_t block)
+{
+    static const uint8_t zero[4];
+    const struct jx_block *b = &fs->blocks[block / fs->flash->geo.erase_size_bytes];
+    if (b->cleanmarker != 1 || !jx_is_bit_writable(&fs->flash->geo))
+        return JX_OK;
+    return jx_flash_prog(fs->flash, block, zero, sizeof(zero));
+}
+
+int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block)
+{
+    if (dry_run) {
+        *block = 0;
+        pool->next++;
+        return JX_OK;
+    }
+    if (pool->next == pool->count)
+        return JX_ENOSPC;
+    *block = pool->blocks[pool->next++];
+    uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
+    if (!buf)
+        return JX_ENOMEM;
+    int err = jx_disarm(fs, *block);
+    if (!err)
+        err = spoil_cleanmarker(fs, *block);
+    if (!err)
+        err = jx_erase_verified(fs, *block, buf);
+    free(buf);
+    return err;
+}
+
+/* ---- the writer ------------------------------------------------------------------ */
+
+int jx_writer_open(struct jx_writer *w, struct jx_fs *fs, struct jx_pool *pool, const struct jx_tag *tag, int dry_run, int summary)
+{
+    memset(w, 0, sizeof(*w));
+    w->fs = fs;
+    w->pool = pool;
+    w->tag = tag;
+    w->dry_run = dry_run;
+    w->summary = summary;
+    w->block = JX_NONE;
+    w->buf = malloc(fs->flash->geo.erase_size_bytes);
+    w->check = malloc(fs->flash->geo.erase_size_bytes);
+    return w->buf && w->check ? JX_OK : JX_ENOMEM;
+}
+
+void jx_writer_close(struct jx_writer *w)
+{
+    free(w->buf);
+    free(w->check);
+    free(w->entries);
+    w->buf = w->check = NULL;
+    w->entries = NULL;
+}
+
+static uint32_t block_size(const struct jx_writer *w) { return w->fs->flash->geo.erase_size_bytes; }
+static uint32_t write_size(const struct jx_writer *w) { return w->fs->flash->geo.write_size_bytes; }
+
+/* [from, to) of the block to the medium, page by page where the flash has pages; erased stretches cost nothing. */
+static int program(struct jx_writer *w, uint32_t from, uint32_t to)
+{
+    uint32_t page = write_size(w) > 1 ? write_size(w) : to - from;
+    int err = JX_OK;
+    for (; from < to && !err; from += page) {
+        if (write_size(w) > 1 && jx_is_erased(w->buf + from, page))
+            continue;
+        w->bytes += page;
+        if (!w->dry_run)
+            err = jx_program_verified(w->fs->flash, w->block + from, w->buf + from, page, w->check);
+    }
+    return err;
+}
+
+/* Whole pages only; the rest of the last one waits. */
+static int program_full(struct jx_writer *w)
+{
+    uint32_t to = w->fill / write_size(w) * write_size(w);
+    int err = to > w->flushed ? program(w, w->flushed, to) : JX_OK;
+    if (to > w->flushed)
+        w->flushed = to;
+    return err;
+}
+
+uint32_t jx_fill_pages(const struct jx_fs *fs, uint8_t *buf, uint32_t fill)
+{
+    uint32_t end = jx_align(fill, fs->flash->geo.write_size_bytes), rest = end - fill;
+    memset(buf + fill, rest >= JX_HEADER_BYTES ? 0xff : 0, rest);
+    if (rest >= JX_HEADER_BYTES)
+        jx_encode_header(fs->endian, buf + fill, JX_NODE_PADDING, rest);
+    return end;
+}
+
+int jx_writer_flush(struct jx_writer *w)
+{
+    if (w->block == JX_NONE)
+        return JX_OK;
+    uint32_t end = jx_fill_pages(w->fs, w->buf, w->fill);
+    w->padded += end - w->fill >= JX_HEADER_BYTES ? end - w->fill : 0;
+    w->fill = end;
+    return program_full(w);
+}
+
+static uint32_t summary_size(const struct jx_writer *w, uint32_t more)
+{
+    return w->summary ? jx_pad4(JX_SUMMARY_BYTES + w->entry_bytes + more + JX_MARKER_BYTES) : 0;
+}
+
+/* From the fill to the end of the block (jffs2_sum_write_sumnode). Too long for the kernel: none. */
+static int write_summary(struct jx_writer *w)
+{
+    uint32_t total = block_size(w) - w->fill;
+    if (!w->summary || !w->entry_count || total < summary_size(w, 0) || total > JX_MAX_SUMMARY)
+        return JX_OK;
+    const char **names = malloc(w->entry_count * sizeof(*names));
+    if (!names)
+        return JX_ENOMEM;
+    for (uint32_t i = 0; i < w->entry_count; i++)
+        names[i] = (const char *)w->buf + w->entries[i].offset + JX_DIRENT_BYTES;
+    int err = jx_encode_summary(w->fs->endian, w->buf + w->fill, total, w->fill, 0, w->padded, w->entries, names, w->entry_count);
+    free(names);
+    if (err < 0)
+        return err;
+    w->fill = block_size(w);
+    return JX_OK;
+}
+
+static int finish_block(struct jx_writer *w)
+{
+    int err = write_summary(w);
+    if (!err)
+        err = jx_writer_flush(w);
+    w->block = JX_NONE;
+    return err;
+}
+
+int jx_writer_end_block(struct jx_writer *w)
+{
+    int err = jx_writer_flush(w);
+    w->block = JX_NONE;
+    return err;
+}
+
+static void append(struct jx_writer *w, const uint8_t *node, uint32_t len)
+{
+    memcpy(w->buf + w->fill, node, len);
+    memset(w->buf + w->fill + len, 0xff, jx_pad4(len) - len);
+    w->fill += jx_pad4(len);
+}
+
+static int start_block(struct jx_writer *w)
+{
+    uint8_t bytes[JX_TAG_BYTES];
+    struct jx_tag tag = *w->tag;
+    int err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
+    if (err) {
+        w->block = JX_NONE;
+        return err;
+    }
+    memset(w->buf, 0xff, block_size(w));
+    w->fill = w->flushed = w->entry_count = w->entry_bytes = w->padded = 0;
+    tag.sequence = w->sequence++;
+    jx_tag_encode(w->fs->endian, bytes, &tag);
+    append(w, bytes, sizeof(bytes));
+    return JX_OK;
+}
+
+static int add_entry(struct jx_writer *w, const struct jx_summary_entry *entry)
+{
+    if (w->entry_count == w->entry_capacity) {
+        uint32_t capacity = w->entry_capacity ? w->entry_capacity * 2 : 64;
+        struct jx_summary_entry *entries = realloc(w->entries, capacity * sizeof(*entries));
+        if (!entries)
+            return JX_ENOMEM;
+        w->entries = entries;
+        w->entry_capacity = capacity;
+    }
+    w->entries[w->entry_count] = *entry;
+    w->entries[w->entry_count++].offset = w->fill;
+    w->entry_bytes += jx_summary_entry_size(entry);
+    return JX_OK;
+}
+
+int jx_writer_node(struct jx_writer *w, const uint8_t *node, uint32_t len, const struct jx_summary_entry *entry, uint32_t keep_free)
+{
+    uint32_t entry_bytes = jx_summary_entry_size(entry), total = jx_pad4(len) + keep_free;
+    int err = JX_OK;
+    if (w->block != JX_NONE && w->fill + total + summary_size(w, entry_bytes + keep_free) > block_size(w))
+        err = finish_block(w);
+    if (!err && w->block == JX_NONE)
+        err = start_block(w);
+    if (err)
+        return err;
+    if (w->fill + total > block_size(w))
+        return JX_ETOOBIG;
+    err = add_entry(w, entry);
+    append(w, node, len);
+    return err ? err : program_full(w);
+}

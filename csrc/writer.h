@@ -1,0 +1,56 @@
+/* writer.h: takes erased blocks one after the other and fills them with nodes. Internal. */
+#ifndef JFFS2TX_WRITER_H
+#define JFFS2TX_WRITER_H
+
+#include "fs.h"
+
+struct jx_tag;
+
+/* The blocks that may be taken, in the order in which they are taken. */
+struct jx_pool {
+    uint32_t *blocks; /* absolute offsets */
+    uint32_t count, next;
+};
+
+struct jx_writer {
+    struct jx_fs *fs;
+    struct jx_pool *pool;
+    const struct jx_tag *tag; /* first node of each block */
+    int dry_run, summary;
+    uint32_t sequence;      /* blocks taken so far */
+    uint32_t block;         /* absolute offset, or JX_NONE */
+    uint32_t fill;          /* bytes of the block that are spoken for */
+    uint32_t flushed;       /* bytes of the block that are on the medium */
+    uint8_t *buf;           /* the block's content as it will be, erase_size_bytes */
+    uint8_t *check;         /* what is read back */
+    struct jx_summary_entry *entries;
+    uint32_t entry_count, entry_capacity, entry_bytes;
+    uint32_t padded;
+    uint64_t bytes;         /* programmed, padding and summaries included */
+};
+
+int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* free and dirty blocks, ascending */
+void jx_pool_close(struct jx_pool *pool);
+/* The next block of the pool, erased and read back as 0xFF; JX_ENOSPC. */
+int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block);
+
+int jx_writer_open(struct jx_writer *w, struct jx_fs *fs, struct jx_pool *pool, const struct jx_tag *tag, int dry_run, int summary);
+void jx_writer_close(struct jx_writer *w);
+/* A node of len bytes (len <= block minus tag). keep_free: bytes that must follow in the same block. */
+int jx_writer_node(struct jx_writer *w, const uint8_t *node, uint32_t len, const struct jx_summary_entry *entry, uint32_t keep_free);
+/* Everything on the medium, the last page padded; the block may be written on. */
+int jx_writer_flush(struct jx_writer *w);
+/* Flush, and take a new block for what follows. */
+int jx_writer_end_block(struct jx_writer *w);
+
+/* Pads buf from fill to the end of the page: a padding node, or zeros where none fits (fs/jffs2/wbuf.c,
+ * __jffs2_flush_wbuf). The page's end; fill itself where any byte can be programmed. */
+uint32_t jx_fill_pages(const struct jx_fs *fs, uint8_t *buf, uint32_t fill);
+/* Program and read back. JX_EVERIFY, JX_EIO. check: len bytes of working memory. */
+int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check);
+int jx_is_erased(const uint8_t *p, uint32_t len);
+/* Erase, read back, and the cleanmarker that the kernel would give it (jffs2_mark_erased_block). */
+int jx_erase_verified(struct jx_fs *fs, uint32_t block, uint8_t *buf);
+int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf);
+
+#endif
