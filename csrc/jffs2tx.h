@@ -167,8 +167,8 @@ int jx_decode_dirent(int endian, const uint8_t *p, struct jx_dirent *out);  /* 4
 int jx_decode_xattr(int endian, const uint8_t *p, struct jx_xattr *out);    /* 32 bytes; node CRC, totlen */
 int jx_decode_xref(int endian, const uint8_t *p, struct jx_xref *out);      /* 28 bytes; node CRC, totlen */
 /* A whole summary node of len bytes, from its header to the end of the eraseblock: header,
- * node and summary CRC, totlen == len (jffs2_sum_scan_sumnode; the node CRC counts the bytes as they are). JX_BAD_DATA_CRC:
- * the summary CRC. enum jx_check. */
+ * node and summary CRC, totlen == len (jffs2_sum_scan_sumnode; the node CRC counts the bytes as they are).
+ * enum jx_check; JX_BAD_DATA_CRC: the summary CRC. */
 int jx_decode_summary(int endian, const uint8_t *p, uint32_t len, struct jx_summary *out);
 /* Entry at *pos (start with 32); moves *pos on. 1 an entry, 0 a nodetype that summaries do
  * not know, JX_EFORMAT where it would run over len - 8. */
@@ -214,12 +214,12 @@ enum jx_compr_mask { JX_USE_NONE = 1, JX_USE_ZERO = 2, JX_USE_RTIME = 4, JX_USE_
 typedef struct jx_compressor jx_compressor; /* working memory, reused from call to call */
 int jx_compressor_new(jx_compressor **out);
 void jx_compressor_free(jx_compressor *c);
-/* The smallest of the allowed methods for len <= 4096 bytes, else JX_EINVAL; JX_COMPR_NONE where none makes it smaller,
- * JX_COMPR_ZERO (csize 0) for nothing but zeros where allowed. out holds at least len bytes.
+/* The smallest of the allowed methods for len <= 4096 bytes (more: JX_EINVAL); JX_COMPR_NONE where none makes it
+ * smaller, JX_COMPR_ZERO (csize 0) for nothing but zeros where allowed. out holds at least len bytes.
  * Returns the enum jx_compr used, *csize set; same input, same output. */
 int jx_compress(jx_compressor *c, uint32_t mask, const void *data, uint32_t len, void *out, uint32_t *csize);
-/* Exactly dsize bytes; JX_ECORRUPT, JX_EUNKNOWN_COMPR. dsize <= 1 MiB. compr: as in the node, or compr | usercompr << 8,
- * which the kernel knows for no method above zlib (jffs2_decompress). */
+/* Exactly dsize bytes; JX_ECORRUPT, JX_EUNKNOWN_COMPR. dsize <= 1 MiB. compr: as in the node, or
+ * compr | usercompr << 8, which the kernel knows for no method above zlib (jffs2_decompress). */
 int jx_decompress(jx_compressor *c, int compr, const void *data, uint32_t csize, void *out, uint32_t dsize);
 
 /* ---- simulator: record once, rebuild every crash --------------------------- */
