@@ -126,15 +126,15 @@ struct jx_dirent { /* 40 bytes on the medium, then nsize bytes of name */
     uint32_t name_crc;
 };
 
-struct jx_xattr { /* 32 bytes on the medium, then name, NUL, value */
+struct jx_xattr { /* 32 bytes on the medium, then name, NUL, value; totlen is a multiple of 4 */
     uint32_t xid, version;
     uint8_t xprefix, name_len;
     uint16_t value_len;
     uint32_t data_crc;
 };
 
-struct jx_xref { /* 32 bytes with node_crc at 24: 28 bytes in all */
-    uint32_t ino, xid, xseqno;
+struct jx_xref { /* 28 bytes on the medium */
+    uint32_t ino, xid, xseqno; /* xseqno bit 0 set: the reference is deleted */
 };
 
 struct jx_summary { /* 32 bytes on the medium, then entries, padding, 8-byte marker */
@@ -147,7 +147,7 @@ struct jx_summary_entry {
     uint32_t ino;     /* inode: ino; dirent: pino; xattr: xid */
     uint32_t version;
     uint32_t offset;  /* from the start of the eraseblock */
-    uint32_t totlen;
+    uint32_t totlen;  /* xref: always 28 */
     uint32_t child;   /* dirent: ino that the name stands for */
     uint8_t nsize, type;
     uint32_t name_at; /* dirent: where the name starts, from the summary node's first byte */
@@ -156,26 +156,27 @@ struct jx_summary_entry {
 /* crc32 as JFFS2 counts it: polynomial 0xedb88320, seed as given, no inversion. */
 uint32_t jx_crc32(uint32_t seed, const void *data, size_t len);
 
-/* What a header is worth. Decoders below take a pointer to at least the fixed size
- * of their node and check its CRC; names and data are checked by the caller's len. */
+/* What a node is worth. Decoders below take a pointer to at least the fixed size of their node, fill *out whatever
+ * they find, and check the node's CRC; names and data are checked by the caller's len. Header and node CRC count
+ * with the ACCURATE bit set, as they were written: whether a node is obsolete, its header's nodetype says. */
 enum jx_check { JX_GOOD = 0, JX_BAD_MAGIC, JX_BAD_HEADER_CRC, JX_BAD_NODE_CRC, JX_BAD_NAME_CRC, JX_BAD_DATA_CRC, JX_BAD_LENGTH };
 
-/* The header CRC counts with the ACCURATE bit set (fs/jffs2/scan.c). */
 int jx_decode_header(int endian, const uint8_t *p, struct jx_header *out);  /* enum jx_check */
 int jx_decode_inode(int endian, const uint8_t *p, struct jx_inode *out);    /* 68 bytes; node CRC */
 int jx_decode_dirent(int endian, const uint8_t *p, struct jx_dirent *out);  /* 40 bytes; node CRC */
-int jx_decode_xattr(int endian, const uint8_t *p, struct jx_xattr *out);    /* 32 bytes; node CRC */
-int jx_decode_xref(int endian, const uint8_t *p, struct jx_xref *out);      /* 28 bytes; node CRC */
+int jx_decode_xattr(int endian, const uint8_t *p, struct jx_xattr *out);    /* 32 bytes; node CRC, totlen */
+int jx_decode_xref(int endian, const uint8_t *p, struct jx_xref *out);      /* 28 bytes; node CRC, totlen */
 /* A whole summary node of len bytes, from its header to the end of the eraseblock: header,
- * node and summary CRC, totlen == len (jffs2_sum_scan_sumnode). enum jx_check. */
+ * node and summary CRC, totlen == len (jffs2_sum_scan_sumnode; the node CRC counts the bytes as they are).
+ * enum jx_check; JX_BAD_DATA_CRC: the summary CRC. */
 int jx_decode_summary(int endian, const uint8_t *p, uint32_t len, struct jx_summary *out);
 /* Entry at *pos (start with 32); moves *pos on. 1 an entry, 0 a nodetype that summaries do
  * not know, JX_EFORMAT where it would run over len - 8. */
 int jx_decode_summary_entry(int endian, const uint8_t *p, uint32_t len, uint32_t *pos, struct jx_summary_entry *out);
 
-/* Encoders fill header, CRCs and payload, write totlen bytes to out and return totlen (not
- * padded to 4). out holds at least that. */
-uint32_t jx_encode_header(int endian, uint8_t *out, uint16_t nodetype, uint32_t totlen); /* 12 bytes */
+/* Encoders fill header, CRCs and payload, write totlen bytes to out and return totlen (not padded to 4, but for xattr
+ * nodes, which are filled up with 0xFF). out holds at least that. CRC fields of *in are not read. */
+uint32_t jx_encode_header(int endian, uint8_t *out, uint16_t nodetype, uint32_t totlen); /* writes 12 bytes */
 uint32_t jx_encode_inode(int endian, uint8_t *out, const struct jx_inode *in, const void *data);
 uint32_t jx_encode_dirent(int endian, uint8_t *out, const struct jx_dirent *in, const void *name);
 uint32_t jx_encode_xattr(int endian, uint8_t *out, const struct jx_xattr *in, const void *name, const void *value);
@@ -184,9 +185,15 @@ uint32_t jx_encode_xref(int endian, uint8_t *out, const struct jx_xref *in);
 uint32_t jx_summary_entry_size(const struct jx_summary_entry *e);
 /* A summary of n entries that fills exactly total bytes (to the end of the eraseblock, marker
  * included); names[i] is the name of entry i where that is a dirent. sum_offset: where
- * the node starts in its eraseblock. Returns total or JX_EINVAL where it does not fit. */
+ * the node starts in its eraseblock. Returns total, or JX_EINVAL where it does not fit, or where the entries do not
+ * ascend, overlap, or reach beyond sum_offset (a reader links the nodes in this order). */
 int jx_encode_summary(int endian, uint8_t *out, uint32_t total, uint32_t sum_offset, uint32_t cln_mkr, uint32_t padded,
                       const struct jx_summary_entry *entries, const char *const *names, uint32_t n);
+
+/* What a device node's data are (jffs2_encode_dev). Encode returns 2 or 4, the bytes used of out, or JX_EINVAL where
+ * JFFS2 cannot hold the number: major below 2^12, minor below 2^20. Decode: JX_ECORRUPT where len is neither. */
+int jx_encode_dev(int endian, uint32_t major, uint32_t minor, uint8_t out[4]);
+int jx_decode_dev(int endian, const uint8_t *data, uint32_t len, uint32_t *major, uint32_t *minor);
 
 /* ---- compressors ---------------------------------------------------------- */
 
@@ -207,11 +214,12 @@ enum jx_compr_mask { JX_USE_NONE = 1, JX_USE_ZERO = 2, JX_USE_RTIME = 4, JX_USE_
 typedef struct jx_compressor jx_compressor; /* working memory, reused from call to call */
 int jx_compressor_new(jx_compressor **out);
 void jx_compressor_free(jx_compressor *c);
-/* The smallest of the allowed methods for len <= 4096 bytes; JX_COMPR_NONE where none makes it smaller,
- * JX_COMPR_ZERO (csize 0) for nothing but zeros where allowed. out holds at least len bytes.
+/* The smallest of the allowed methods for len <= 4096 bytes (more: JX_EINVAL); JX_COMPR_NONE where none makes it
+ * smaller, JX_COMPR_ZERO (csize 0) for nothing but zeros where allowed. out holds at least len bytes.
  * Returns the enum jx_compr used, *csize set; same input, same output. */
 int jx_compress(jx_compressor *c, uint32_t mask, const void *data, uint32_t len, void *out, uint32_t *csize);
-/* Exactly dsize bytes; JX_ECORRUPT, JX_EUNKNOWN_COMPR. dsize <= 1 MiB. */
+/* Exactly dsize bytes; JX_ECORRUPT, JX_EUNKNOWN_COMPR. dsize <= 1 MiB. compr: as in the node, or
+ * compr | usercompr << 8, which the kernel knows for no method above zlib (jffs2_decompress). */
 int jx_decompress(jx_compressor *c, int compr, const void *data, uint32_t csize, void *out, uint32_t dsize);
 
 /* ---- simulator: record once, rebuild every crash --------------------------- */
