@@ -68,7 +68,7 @@ static int in_page(const struct jx_geometry *g, uint32_t off, uint32_t len)
 
 static int in_oob(const struct jx_geometry *g, uint32_t off, uint32_t len)
 {
-    return off < g->size_bytes && off % g->write_size_bytes == 0 && len <= g->oob_avail_bytes;
+    return g->oob_avail_bytes && off < g->size_bytes && off % g->write_size_bytes == 0 && len <= g->oob_avail_bytes;
 }
 
 int jx_flash_read(struct jx_flash *f, uint32_t off, void *buf, uint32_t len)
@@ -182,3 +182,7 @@ int jx_flash_raw_oob_prog(jx_flash *f, uint32_t off, const void *buf, uint32_t l
 {
     return jx_flash_oob_prog(f, off, buf, len);
 }
+
+int jx_flash_raw_is_bad(jx_flash *f, uint32_t off) { return jx_flash_is_bad(f, off); }
+int jx_flash_raw_mark_bad(jx_flash *f, uint32_t off) { return jx_flash_mark_bad(f, off); }
+int jx_flash_raw_sync(jx_flash *f) { return jx_flash_sync(f); }

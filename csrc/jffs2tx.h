@@ -93,6 +93,9 @@ int jx_flash_raw_prog(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 int jx_flash_raw_erase(jx_flash *f, uint32_t off);
 int jx_flash_raw_oob_read(jx_flash *f, uint32_t off, void *buf, uint32_t len);
 int jx_flash_raw_oob_prog(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
+int jx_flash_raw_is_bad(jx_flash *f, uint32_t off); /* 1 bad, 0 good */
+int jx_flash_raw_mark_bad(jx_flash *f, uint32_t off);
+int jx_flash_raw_sync(jx_flash *f);
 int jx_flash_load(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 
 /* ---- codec: pure functions over bytes ------------------------------------- */
