@@ -75,19 +75,27 @@ const char *jx_strerror(int error);
 /* Memory, all erased. */
 int jx_flash_open_memory(const struct jx_geometry *geo, jx_flash **out);
 /* An image file, mapped. Shorter than geo->size_bytes: the rest reads as erased, and
- * the file grows only when something is programmed there. No OOB is kept.
- * JX_ENOENT, JX_EIO, JX_EGEOMETRY (longer than size_bytes). */
+ * the file grows, to the end of that eraseblock, only when something is programmed there. OOB
+ * lives as long as the handle, and there is no bad-block table. Programming or erasing what was
+ * opened read-only is JX_EIO. JX_ENOENT, JX_EIO, JX_EGEOMETRY (longer than size_bytes). */
 int jx_flash_open_file(const char *path, const struct jx_geometry *geo, int writable, jx_flash **out);
 void jx_flash_close(jx_flash *f);
 void jx_flash_geometry(const jx_flash *f, struct jx_geometry *out);
 void jx_flash_statistics(const jx_flash *f, struct jx_flash_stats *out);
-/* Raw access, for tests and for moving images; bounds-checked. jx_flash_load bypasses
- * the flash's rules (memory and simulator only): it sets the content as it is. */
+/* A copy in memory: content, OOB, bad blocks and what was programmed since the last erase. A
+ * simulator's content is copied even where its power is gone. */
+int jx_flash_clone(jx_flash *from, jx_flash **out);
+/* Raw access, for tests and for moving images; bounds-checked. jx_flash_raw_prog takes any number of
+ * pages. jx_flash_load bypasses the flash's rules: it sets the content as it is. JX_EINVAL where the
+ * device is neither memory nor simulator, JX_ESTATE where a simulator's log is not empty. */
 int jx_flash_raw_read(jx_flash *f, uint32_t off, void *buf, uint32_t len);
 int jx_flash_raw_prog(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 int jx_flash_raw_erase(jx_flash *f, uint32_t off);
 int jx_flash_raw_oob_read(jx_flash *f, uint32_t off, void *buf, uint32_t len);
 int jx_flash_raw_oob_prog(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
+int jx_flash_raw_is_bad(jx_flash *f, uint32_t off); /* 1 bad, 0 good */
+int jx_flash_raw_mark_bad(jx_flash *f, uint32_t off);
+int jx_flash_raw_sync(jx_flash *f);
 int jx_flash_load(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 
 /* ---- codec: pure functions over bytes ------------------------------------- */
@@ -238,24 +246,33 @@ uint32_t jx_sim_op_count(const jx_flash *sim);
 int jx_sim_op_get(const jx_flash *sim, uint32_t index, struct jx_sim_op *out);
 /* Forget the log; the content now is the new start. */
 int jx_sim_restart(jx_flash *sim);
-/* Fail from outside: from the n-th program, erase or OOB program from now on every call returns JX_ECUT (n = 0: the next). */
+/* Fail from outside: from the n-th program, erase or OOB program from now on every call returns JX_ECUT (n = 0: the
+ * next; UINT32_MAX: never, and the power is back). jx_sim_restart brings the power back too. */
 int jx_sim_cut_after(jx_flash *sim, uint32_t n);
 
 /* Fault families of a torn operation; see docs. A bit mask. */
 enum jx_fault {
-    JX_F1_CUT = 1,        /* the operation not at all, or whole */
-    JX_F2_PREFIX = 2,     /* a program's prefix: NOR each word and, below 256 bytes, each byte; NAND each 256 bytes */
-    JX_F3_BITS = 4,       /* some bits of what F2's tears leave out are programmed: old & (new | mask) */
-    JX_F4_ORDER = 8,      /* suffix only, a hole, each half */
-    JX_F5_ERASE = 16,     /* interrupted erase */
+    JX_F1_CUT = 1,        /* the operation not at all (tear 0, always there), or whole (tear 0 of the next cut) */
+    JX_F2_PREFIX = 2,     /* a program's prefix. OOB, and NOR below 256 bytes: each byte. NOR up to 1024 bytes: each
+                           * 4-byte word; longer: each word in the first and last 128 bytes, each 256 bytes between.
+                           * NAND and NOR with ECC: each 256 bytes; each quarter of what is not longer */
+    JX_F3_BITS = 4,       /* some bits of what F2's tears (and none) leave out are programmed: old & (new | mask), masks
+                           * 0x55, 0xaa and two seeds; NOR: also of the next word only (0x55 and one seed) */
+    JX_F4_ORDER = 8,      /* each suffix, each hole, each half; by 256 bytes, by quarters below 1024 */
+    JX_F5_ERASE = 16,     /* interrupted erase: data untouched, erased, each half, mixed bits (4 masks), each with OOB
+                           * kept, erased, mixed; first 12 bytes erased or 0; NOR: first 4..64 bytes 0, 1 to 4
+                           * quarters 0 */
 };
 /* Walks crash states: cut = index of the operation that was under way (op_count: after the last), tear = its
  * number among that cut's tears (0: nothing of it landed). jx_crash_tears: how many tears of the wanted families
- * that cut has (at least 1). jx_crash_build: makes out (a memory or sim flash of the same geometry) that crash's content,
- * OOB too. It may start from the content that the last call on the same sim and out left (cheap when cuts ascend). */
+ * that cut has (at least 1). jx_crash_build: makes out (a memory or sim flash of the same geometry) that crash's
+ * content, OOB and bad blocks too; a simulator's log starts anew there. out may have been written to since; a call
+ * costs the eraseblocks that changed, least where cuts ascend. jx_crash_describe: that tear in words, cut off at len
+ * bytes, such as "prog 0x20000+64: prefix 12". JX_EINVAL (no such cut or tear, not a simulator), JX_EGEOMETRY. */
 int jx_crash_tears(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t *count);
 int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t tear, jx_flash *out);
-/* 128-bit hash of content and OOB, for dropping duplicates. */
+int jx_crash_describe(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t tear, char *buf, uint32_t len);
+/* 128-bit hash of content, OOB and bad blocks, for dropping duplicates; any device. */
 int jx_flash_hash(jx_flash *f, uint8_t out[16]);
 
 /* ---- the file system on a flash: scan and index ----------------------------- */

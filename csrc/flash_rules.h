@@ -1,0 +1,52 @@
+/* flash_rules.h: what a chip made of bytes (memory, image file, simulator) refuses.
+ *
+ * NOR: bits go 1 -> 0. Paged kinds (NAND, NOR with ECC): each subpage once between
+ * erases, and on NAND pages ascend within an eraseblock. What was programmed is kept
+ * per eraseblock, and found from the content (not all 0xff: programmed) where the
+ * content came from elsewhere.
+ */
+#ifndef JFFS2TX_FLASH_RULES_H
+#define JFFS2TX_FLASH_RULES_H
+
+#include "flash.h"
+
+struct jx_rules {
+    uint32_t *page_floor; /* per eraseblock: lowest page that may be programmed, or JX_FLOOR_UNKNOWN */
+    uint8_t *programmed;  /* a bit per subpage; not valid where the floor is unknown */
+};
+
+#define JX_FLOOR_UNKNOWN UINT32_MAX
+
+/* The first `bytes_len` bytes of a device; what lies behind them reads as erased. */
+struct jx_span {
+    const uint8_t *bytes;
+    uint32_t bytes_len;
+};
+
+static inline int jx_is_paged(const struct jx_geometry *g) { return g->kind != JX_NOR; }
+static inline uint32_t jx_program_unit(const struct jx_geometry *g)
+{
+    return g->kind == JX_NAND ? g->subpage_size_bytes : g->write_size_bytes;
+}
+static inline uint32_t jx_block_count(const struct jx_geometry *g) { return g->size_bytes / g->erase_size_bytes; }
+static inline uint32_t jx_pages_per_block(const struct jx_geometry *g)
+{
+    return g->erase_size_bytes / g->write_size_bytes;
+}
+
+/* All eraseblocks unknown. JX_ENOMEM. */
+int jx_rules_open(struct jx_rules *r, const struct jx_geometry *g);
+void jx_rules_close(struct jx_rules *r);
+void jx_rules_copy(struct jx_rules *to, const struct jx_rules *from, const struct jx_geometry *g);
+
+/* JX_EFLASH where programming buf at off breaks a rule; the range fits the wrappers' checks. */
+int jx_rules_check(struct jx_rules *r, const struct jx_geometry *g, struct jx_span content, uint32_t off,
+                   const uint8_t *buf, uint32_t len);
+void jx_rules_programmed(struct jx_rules *r, const struct jx_geometry *g, uint32_t off, uint32_t len);
+void jx_rules_erased(struct jx_rules *r, const struct jx_geometry *g, uint32_t block);
+/* The eraseblock's content was set from outside. */
+void jx_rules_forget(struct jx_rules *r, const struct jx_geometry *g, uint32_t block);
+
+int jx_all_ff(const uint8_t *p, uint32_t len);
+
+#endif
