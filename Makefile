@@ -50,7 +50,7 @@ test: setup-test lint ## every test; the kernel lab's one after another
 asan: setup-test ## the tests without the lab under AddressSanitizer and UndefinedBehaviorSanitizer
 	rm -rf build/asan
 	JFFS2TX_SANITIZE=1 $(PYTHON) -m pip install --quiet --no-build-isolation --no-deps --target build/asan .
-	PYTHONPATH=build/asan LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	PYTHONPATH=build/asan PYTHONSAFEPATH=1 LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(VENV)/bin/pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 
 .PHONY: lint

@@ -64,11 +64,15 @@ class InvalidValue(Refused, ValueError):
 
 
 class ManifestError(Refused, ValueError):
-    """A manifest that cannot be used. `line` is the line's number, from 1, or None where no one line is at fault."""
+    """A tree that cannot be taken. `line` is the manifest line's number, from 1; None where it came from no text."""
 
     def __init__(self, message: str, *, line: int | None = None, path: str | bytes | None = None) -> None:
+        super().__init__(message, path=path)
         self.line = line
-        super().__init__(f"manifest line {line}: {message}" if line is not None else f"manifest: {message}", path=path)
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.line is None else f"manifest line {self.line}: {text}"
 
 
 class FormatError(Refused):
