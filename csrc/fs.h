@@ -5,13 +5,12 @@
 #include <stddef.h>
 #include "flash.h"
 #include "jffs2tx.h"
+#include "media.h"
 
 #define JX_NONE 0xffffffffu
 #define JX_ROOT_INO 1u
 /* Inode numbers, xattr ids and versions stay below this (docs: engine limits). */
 #define JX_NUMBER_LIMIT 0x80000000u
-#define JX_MAGIC 0x1985u
-#define JX_ACCURATE 0x2000u
 #define JX_HEADER_BYTES 12u
 #define JX_INODE_BYTES 68u
 #define JX_DIRENT_BYTES 40u
@@ -20,8 +19,8 @@
 #define JX_SUMMARY_BYTES 32u
 #define JX_MARKER_BYTES 8u
 #define JX_CLEANMARKER_OOB_BYTES 8u
-#define JX_CHUNK_BYTES 4096u /* of a file in one data node; nodes never cross a multiple of it */
-#define JX_MAX_NAME 254u
+#define JX_CHUNK_BYTES JX_MAX_DATA_BYTES
+#define JX_MAX_NAME JX_MAX_NAME_BYTES
 #define JX_MAX_SUMMARY 65536u /* summary.h MAX_SUMMARY_SIZE */
 
 static inline uint32_t jx_align(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }

@@ -1,4 +1,5 @@
 /* inode.c: reading one inode through overlapping, replaced, truncated and hole nodes (fs/jffs2/readinode.c, read.c). */
+#define _POSIX_C_SOURCE 200809L /* strnlen */
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"

@@ -1,13 +1,12 @@
 /* scan.c: from flash to nodes, block by block, deciding as jffs2_scan_eraseblock and jffs2_sum_scan_sumnode do.
  * Beyond the kernel it also notes what a stock reader passes over (hidden nodes), so that no number is used twice. */
+#define _POSIX_C_SOURCE 200809L /* strnlen */
 #include <stdlib.h>
 #include <string.h>
+#include "codec.h"
 #include "fs.h"
 #include "txn.h"
 
-#define COMPAT_MASK 0xc000u
-#define COMPAT_INCOMPAT 0xc000u
-#define COMPAT_ROCOMPAT 0x8000u
 #define SHORT_RUN_BYTES 64u /* an erased run below this amid noise is noise: keeps the records linear in the medium */
 
 struct scan {
@@ -31,14 +30,6 @@ uint32_t jx_cleanmarker_oob_size(const struct jx_geometry *geo)
     if (geo->kind != JX_NAND)
         return 0;
     return geo->oob_avail_bytes < JX_CLEANMARKER_OOB_BYTES ? geo->oob_avail_bytes : JX_CLEANMARKER_OOB_BYTES;
-}
-
-static int is_erased(const uint8_t *p, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++)
-        if (p[i] != 0xff)
-            return 0;
-    return 1;
 }
 
 static uint32_t erased_from(const uint8_t *p, uint32_t len)
@@ -279,9 +270,9 @@ static int sweep(struct scan *s, uint32_t from, uint32_t to)
 static int scan_unknown(struct scan *s, uint32_t ofs, const struct jx_header *h)
 {
     uint16_t type = h->nodetype;
-    switch (type & COMPAT_MASK) {
-    case COMPAT_INCOMPAT:
-    case COMPAT_ROCOMPAT: /* the kernel would mount it read-only at best: nothing for us to write to */
+    switch (type & JX_COMPAT_MASK) {
+    case JX_COMPAT_INCOMPAT:
+    case JX_COMPAT_ROCOMPAT: /* the kernel would mount it read-only at best: nothing for us to write to */
         return JX_EFORMAT;
     default:
         break;
@@ -346,7 +337,7 @@ static int full_scan(struct scan *s)
     while (ofs < s->size) {
         int err;
         if (ofs + JX_HEADER_BYTES > s->size)
-            return add_run(s, ofs, s->size - ofs, is_erased(s->buf + ofs, s->size - ofs) ? JX_V_ERASED : JX_V_NOISE);
+            return add_run(s, ofs, s->size - ofs, jx_is_erased(s->buf + ofs, s->size - ofs) ? JX_V_ERASED : JX_V_NOISE);
         if (!memcmp(s->buf + ofs, erased_word, 4)) {
             uint32_t start = ofs;
             while (ofs < s->size && !memcmp(s->buf + ofs, erased_word, 4))
@@ -372,8 +363,10 @@ static uint32_t find_summary(struct scan *s)
 {
     struct jx_summary sum;
     uint32_t start, len;
-    if (!jx_summary_marker(s->fs->endian, s->buf + s->size - JX_MARKER_BYTES, &start))
+    const uint8_t *marker = s->buf + s->size - JX_MARKER_BYTES;
+    if (get32(s->fs->endian, marker + 4) != JX_SUMMARY_MAGIC)
         return s->size;
+    start = get32(s->fs->endian, marker);
     if (start > s->size - JX_SUMMARY_BYTES - JX_MARKER_BYTES)
         return s->size;
     len = s->size - start;
@@ -474,7 +467,7 @@ static int scan_content(struct scan *s)
             return err;
         }
     }
-    if (is_erased(s->buf, empty)) { /* "Block is empty", whatever stands behind */
+    if (jx_is_erased(s->buf, empty)) { /* "Block is empty", whatever stands behind */
         int err = add_run(s, 0, s->size, JX_V_ERASED);
         if (!err)
             err = sweep(s, empty, s->size);
@@ -494,7 +487,7 @@ static int read_oob_cleanmarker(struct scan *s)
     int err = jx_flash_oob_read(fs->flash, s->block->offset, oob, len);
     if (err)
         return err;
-    jx_encode_oob_cleanmarker(fs->endian, expected);
+    jx_encode_header(fs->endian, expected, JX_NODE_CLEANMARKER, JX_CLEANMARKER_OOB_BYTES);
     if (!memcmp(expected, oob, len))
         s->block->cleanmarker = 2;
     return JX_OK;
