@@ -21,8 +21,9 @@ class Jffs2txError(Exception):
 
 
 def printable(path: bytes) -> str:
-    """A path from a medium or a directory as text that can be shown; bytes that are no UTF-8 appear as \\xNN."""
-    return path.decode("utf-8", "backslashreplace")
+    """A path as text for one line of a terminal; bytes that are no UTF-8 and what is not printable show as escapes."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class Refused(Jffs2txError):

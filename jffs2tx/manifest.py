@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from os import PathLike
 
 from jffs2tx.errors import ManifestError
+from jffs2tx.progress import ProgressCallback
 
 HEADER = b"#jffs2tx manifest 1"
 
@@ -51,9 +52,6 @@ TYPE_KEYWORDS: dict[str, tuple[str, ...]] = {
     "fifo": (),
     "socket": (),
 }
-
-#: progress(phase, done, total), both in bytes.
-ProgressCallback = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from dataclasses import replace
 from os import PathLike
 
 from jffs2tx.errors import NotADirectory, NotFound, SourceError
-from jffs2tx.manifest import Entry, Manifest, ProgressCallback, escape_path, xattr_is_supported
+from jffs2tx.manifest import Entry, Manifest, escape_path, xattr_is_supported
+from jffs2tx.progress import ProgressCallback
 
 CHUNK_BYTES = 256 * 1024
 

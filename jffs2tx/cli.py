@@ -1,0 +1,364 @@
+"""The command line: options in, calls to jffs2tx.ops, text or JSON out, one sentence and a status on failure.
+
+Exit status: 0 done; 1 refused or failed, and the target is as it was; 2 wrong usage; 3 the medium is damaged beyond
+what can be read; 130 interrupted. What a command needs is imported when it runs, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jffs2tx import __version__
+from jffs2tx.errors import Jffs2txError
+from jffs2tx.readers import READERS, Strategy
+
+if TYPE_CHECKING:
+    from jffs2tx.image import Image
+
+DAMAGED = 3
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+class Size(click.ParamType):
+    """A positive number of bytes: 131072, 0x20000, 128KiB, 64M (binary units)."""
+
+    name = "size"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(0x[0-9a-f]{1,12}|[0-9]{1,15})\s*(?:([kmg])(?:ib)?)?", value.strip().lower())
+        if not match or (match[2] and match[1].startswith("0x")):
+            self.fail(f"'{value}' is not a size such as 131072, 0x20000, 128KiB or 64MiB", param, ctx)
+        number = (
+            int(match[1], 16 if match[1].startswith("0x") else 10) << {None: 0, "k": 10, "m": 20, "g": 30}[match[2]]
+        )
+        if number == 0:
+            self.fail("must not be 0", param, ctx)
+        return number
+
+
+class Group(click.Group):
+    """Commands are listed in the order in which they are defined here."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+# ---- options that several commands share -----------------------------------------------------------------------------
+
+target_argument = click.argument("target")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+from_option = click.option("--from", "source", required=True, metavar="SOURCE", help="Directory with the new files.")
+strategy_option = click.option(
+    "--strategy",
+    type=click.Choice(["auto", *(s.value for s in Strategy)]),
+    default="auto",
+    show_default=True,
+    help="How to commit.",
+)
+reader_option = click.option(
+    "--reader",
+    "readers",
+    type=click.Choice(list(READERS)),
+    multiple=True,
+    help="Who must see wholly the old or wholly the new tree; may be repeated.  [default: linux]",
+)
+
+
+def medium_options(command: Callable) -> Callable:
+    """The options that describe the medium where it does not show it; handed on as one dict, `medium`."""
+
+    @click.option("--erase-size", type=Size(), help="Size of an eraseblock.")
+    @click.option("--page-size", type=Size(), help="Page of a page-programmed NAND; without it bit-writable NOR.")
+    @click.option(
+        "--device-size", type=Size(), help="Size of the device where the image is shorter; the rest is erased."
+    )
+    @click.option("--endian", type=click.Choice(["little", "big"]), help="Byte order.")
+    @functools.wraps(command)
+    def wrapper(erase_size, page_size, device_size, endian, **arguments):
+        medium = {"erase_size": erase_size, "page_size": page_size, "device_size": device_size, "endian": endian}
+        return command(medium=medium, **arguments)
+
+    return wrapper
+
+
+@contextmanager
+def opened(target: str, medium: dict, writable: bool = False) -> Iterator[Image]:
+    """The target, with what had to be guessed about it printed on stderr."""
+    from jffs2tx.image import open_image
+
+    with open_image(target, writable=writable, **medium) as image:
+        for guess in image.guesses:
+            click.echo(f"jffs2tx: guessed: {guess}", err=True)
+        yield image
+
+
+# ---- commands --------------------------------------------------------------------------------------------------------
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="jffs2tx")
+def cli() -> None:
+    """Lands an upgrade on a JFFS2 file system as one atomic transaction."""
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--output", "-o", metavar="FILE", help="Where to write it; stdout without.")
+@quiet_option
+def manifest(source: str, output: str | None, quiet: bool) -> None:
+    """Write the manifest of the directory SOURCE."""
+    from jffs2tx.manifest import Manifest
+    from jffs2tx.progress import reporter
+
+    with reporter(quiet) as progress:
+        text = Manifest.from_directory(source, progress).to_text()
+    if output is None:
+        sys.stdout.buffer.write(text)
+    else:
+        Path(output).write_bytes(text)
+
+
+@cli.command()
+@target_argument
+@click.argument("manifest")
+@from_option
+@strategy_option
+@reader_option
+@medium_options
+@json_option
+def plan(target, manifest, source, strategy, readers, medium, as_json) -> None:
+    """Show what an upgrade of TARGET to MANIFEST would write; writes nothing."""
+    from jffs2tx import ops, output
+    from jffs2tx.manifest import Manifest
+    from jffs2tx.readers import named
+    from jffs2tx.source import Source
+
+    tree = Manifest.parse(Path(manifest).read_bytes())
+    with Source(source) as files, opened(target, medium) as image:
+        facts = ops.plan(image, manifest=tree, source=files, strategy=strategy, readers=named(readers))
+    output.result(facts, as_json)
+
+
+@cli.command()
+@target_argument
+@click.argument("manifest")
+@from_option
+@strategy_option
+@reader_option
+@medium_options
+@json_option
+@quiet_option
+def apply(target, manifest, source, strategy, readers, medium, as_json, quiet) -> None:
+    """Upgrade TARGET to MANIFEST in one transaction."""
+    from jffs2tx import ops, output
+    from jffs2tx.manifest import Manifest
+    from jffs2tx.progress import reporter
+    from jffs2tx.readers import named
+    from jffs2tx.source import Source
+
+    tree = Manifest.parse(Path(manifest).read_bytes())
+    with Source(source) as files, opened(target, medium, writable=True) as image, reporter(quiet) as progress:
+        facts = ops.apply(
+            image, manifest=tree, source=files, strategy=strategy, readers=named(readers), progress=progress
+        )
+    if as_json or not quiet:
+        output.result(facts, as_json)
+
+
+@cli.command()
+@target_argument
+@medium_options
+@json_option
+@quiet_option
+def recover(target, medium, as_json, quiet) -> None:
+    """Finish or clear what a power cut left on TARGET; may be run at any time, any number of times."""
+    from jffs2tx import ops, output
+    from jffs2tx.progress import reporter
+
+    with opened(target, medium, writable=True) as image, reporter(quiet) as progress:
+        facts = ops.recover(image, progress=progress)
+    if as_json or not quiet:
+        output.result(facts, as_json)
+
+
+@cli.command()
+@target_argument
+@medium_options
+@json_option
+def status(target, medium, as_json) -> None:
+    """Show geometry, byte order, space and the last transaction of TARGET."""
+    from jffs2tx import ops, output
+
+    with opened(target, medium) as image:
+        output.result(ops.status(image), as_json)
+
+
+@cli.command()
+@target_argument
+@medium_options
+@json_option
+def dump(target, medium, as_json) -> None:
+    """Show every node of TARGET in medium order, with verdict and fields."""
+    from jffs2tx import ops, output
+
+    with opened(target, medium) as image:
+        (output.json_lines if as_json else output.node_lines)(ops.dump(image))
+
+
+@cli.command()
+@target_argument
+@click.argument("path", default="/")
+@click.option("--long", "-l", "long", is_flag=True, help="Show mode, owners, size, time and target.")
+@click.option("--recursive", "-R", "recursive", is_flag=True, help="Show what is below as well.")
+@medium_options
+@json_option
+def ls(target, path, long, recursive, medium, as_json) -> None:
+    """List the directory PATH of TARGET."""
+    from jffs2tx import ops, output
+
+    with opened(target, medium) as image:
+        entries = ops.ls(image, path=_inside(path), recursive=recursive)
+        if as_json:
+            output.json_lines(map(output.entry_facts, entries))
+        else:
+            output.entry_lines(entries, long)
+
+
+@cli.command()
+@target_argument
+@click.argument("path")
+@medium_options
+def cat(target, path, medium) -> None:
+    """Write the content of the file PATH of TARGET to stdout."""
+    from jffs2tx import ops
+
+    with opened(target, medium) as image:
+        for chunk in ops.cat(image, path=_inside(path)):
+            sys.stdout.buffer.write(chunk)
+
+
+@cli.command()
+@target_argument
+@click.option("--output", "-o", required=True, metavar="DIR", help="Directory to make; must not exist or be empty.")
+@medium_options
+@quiet_option
+def extract(target, output, medium, quiet) -> None:
+    """Write the whole tree of TARGET to a directory."""
+    from jffs2tx import ops
+    from jffs2tx.progress import reporter
+
+    with opened(target, medium) as image, reporter(quiet) as progress:
+        ops.extract(image, output=Path(output), progress=progress)
+
+
+@cli.command()
+@target_argument
+@medium_options
+@json_option
+@quiet_option
+@click.pass_context
+def check(ctx, target, medium, as_json, quiet) -> None:
+    """Read all of TARGET and report what a kernel would stumble over."""
+    from jffs2tx import ops, output
+    from jffs2tx.progress import reporter
+
+    with opened(target, medium) as image, reporter(quiet) as progress:
+        facts = ops.check(image, progress=progress)
+    output.result(facts, as_json)
+    if facts["problems"]:
+        ctx.exit(DAMAGED)
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--output", "-o", required=True, metavar="IMAGE", help="Image to write.")
+@click.option("--erase-size", type=Size(), required=True, help="Size of an eraseblock.")
+@click.option("--page-size", type=Size(), help="Page of a page-programmed NAND; without it bit-writable NOR.")
+@click.option("--size", type=Size(), help="Size of the image; as long as needed without.")
+@click.option("--endian", type=click.Choice(["little", "big"]), default="little", show_default=True, help="Byte order.")
+@click.option(
+    "--compression",
+    type=click.Choice(["zlib", "lzo", "rtime", "none", "best"]),
+    default="zlib",
+    show_default=True,
+    help="Method; best takes the smallest of all.",
+)
+@quiet_option
+def mkfs(source, output, erase_size, page_size, size, endian, compression, quiet) -> None:
+    """Build an image of the directory SOURCE."""
+    from jffs2tx import ops
+    from jffs2tx.progress import reporter
+    from jffs2tx.source import Source
+
+    with Source(source) as files, reporter(quiet) as progress:
+        ops.mkfs(
+            source=files,
+            output=Path(output),
+            erase_size=erase_size,
+            page_size=page_size,
+            size=size,
+            endian=endian,
+            compression=compression,
+            progress=progress,
+        )
+
+
+def _inside(path: str) -> bytes:
+    """A path of the command line as the tree has it: bytes, no slash at either end, the root empty."""
+    return b"/".join(part for part in os.fsencode(path).split(b"/") if part not in (b"", b"."))
+
+
+# ---- failure ---------------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status. Users see one sentence, never a traceback."""
+    try:
+        with cli.make_context("jffs2tx", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        return _fail(f"{error.format_message().rstrip('.')}{hint}", error.exit_code)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED)
+    except Jffs2txError as error:
+        return _fail(str(error), error.exit_status)
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not try to flush the rest at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return _fail(f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason, 1)
+    except Exception as error:
+        if os.environ.get("JFFS2TX_TRACEBACK"):
+            raise
+        return _fail(f"internal error, {type(error).__name__}: {error} (JFFS2TX_TRACEBACK=1 shows where)", 1)
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"jffs2tx: {' '.join(message.split())}", err=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
