@@ -137,10 +137,10 @@ int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
         fs->endian = reader->endian;
     if (!err)
         err = jx_scan(fs);
-    if (!err && is_foreign(fs))
-        err = JX_EFORMAT;
     if (!err)
         err = jx_index(fs);
+    if (!err && is_foreign(fs))
+        err = JX_EFORMAT;
     if (!err)
         err = jx_space_account(fs);
     if (err)
