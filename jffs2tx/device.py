@@ -1,0 +1,133 @@
+"""Flash devices: a geometry and a handle on the C core's device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from jffs2tx._ffi import check, ffi, lib
+
+KINDS = {"nor": lib.JX_NOR, "nand": lib.JX_NAND, "nor-ecc": lib.JX_NOR_ECC}
+_KIND_NAMES = {number: name for name, number in KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What a flash is made of, all in bytes. `write_size` is 1 where any byte can be programmed, else the page."""
+
+    kind: str
+    size: int
+    erase_size: int
+    write_size: int = 1
+    subpage_size: int = 0  # 0: as write_size
+    oob_avail: int = 0  # free OOB bytes a page that the device keeps
+
+    @property
+    def blocks(self) -> int:
+        return self.size // self.erase_size
+
+    def to_c(self):
+        return ffi.new(
+            "struct jx_geometry *",
+            {
+                "kind": KINDS[self.kind],
+                "size_bytes": self.size,
+                "erase_size_bytes": self.erase_size,
+                "write_size_bytes": self.write_size,
+                "subpage_size_bytes": self.subpage_size or self.write_size,
+                "oob_avail_bytes": self.oob_avail,
+            },
+        )
+
+    @classmethod
+    def from_c(cls, geo) -> Geometry:
+        return cls(
+            _KIND_NAMES[geo.kind],
+            geo.size_bytes,
+            geo.erase_size_bytes,
+            geo.write_size_bytes,
+            geo.subpage_size_bytes,
+            geo.oob_avail_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FlashStats:
+    """What a device has done since it was opened. Sizes are bytes."""
+
+    bytes_read: int
+    bytes_programmed: int
+    programs: int
+    erases: int
+    bytes_verified: int
+
+
+class Flash:
+    """A handle on one device of the C core. Use with `with`, or close(). Not for two threads at a time."""
+
+    def __init__(self, handle) -> None:
+        self._handle = handle
+
+    @classmethod
+    def memory(cls, geometry: Geometry, content: bytes = b"") -> Flash:
+        """Memory that keeps the flash's rules; content at its start, the rest erased. Raises GeometryError."""
+        out = ffi.new("jx_flash **")
+        check(lib.jx_flash_open_memory(geometry.to_c(), out), doing="making a flash in memory")
+        flash = cls(out[0])
+        if content:
+            check(lib.jx_flash_load(flash.handle, 0, content, len(content)), doing="loading an image")
+        return flash
+
+    @classmethod
+    def file(cls, path: str | os.PathLike[str], geometry: Geometry, writable: bool = False) -> Flash:
+        """An image file, mapped. Raises NotFound, MediumError, GeometryError."""
+        out = ffi.new("jx_flash **")
+        code = lib.jx_flash_open_file(os.fsencode(path), geometry.to_c(), writable, out)
+        check(code, doing="opening the image", path=os.fsdecode(path))
+        return cls(out[0])
+
+    @classmethod
+    def simulator(cls, geometry: Geometry, content: bytes = b"") -> Flash:
+        """Memory that records every operation, for rebuilding crash images."""
+        out = ffi.new("jx_flash **")
+        start = content + b"\xff" * (geometry.size - len(content))
+        check(lib.jx_sim_open(geometry.to_c(), start, out), doing="making a simulator")
+        return cls(out[0])
+
+    @property
+    def handle(self):
+        if self._handle is None:
+            raise ValueError("the flash is closed")
+        return self._handle
+
+    @property
+    def geometry(self) -> Geometry:
+        geo = ffi.new("struct jx_geometry *")
+        lib.jx_flash_geometry(self.handle, geo)
+        return Geometry.from_c(geo)
+
+    @property
+    def stats(self) -> FlashStats:
+        stats = ffi.new("struct jx_flash_stats *")
+        lib.jx_flash_statistics(self.handle, stats)
+        return FlashStats(
+            stats.bytes_read, stats.bytes_programmed, stats.programs, stats.erases, stats.bytes_verified
+        )
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Raw bytes. Raises MediumError, or InternalError for a range outside the device."""
+        buffer = ffi.new("uint8_t[]", length)
+        check(lib.jx_flash_raw_read(self.handle, offset, buffer, length), doing=f"reading 0x{offset:x}")
+        return ffi.buffer(buffer)[:]
+
+    def close(self) -> None:
+        if self._handle is not None:
+            lib.jx_flash_close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Flash:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+

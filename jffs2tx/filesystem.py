@@ -1,0 +1,287 @@
+"""A JFFS2 file system as the kernel would show it: list, stat, read, walk; and what the log behind it holds."""
+
+from __future__ import annotations
+
+import stat as stat_bits
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.device import Flash
+from jffs2tx.errors import NotADirectory, NotFound
+
+ROOT_INO = 1
+LINK_DEPTH = 8
+
+ENDIANS = {"little": lib.JX_LITTLE, "big": lib.JX_BIG}
+
+_TYPES = {
+    stat_bits.S_IFREG: "file",
+    stat_bits.S_IFDIR: "dir",
+    stat_bits.S_IFLNK: "link",
+    stat_bits.S_IFCHR: "char",
+    stat_bits.S_IFBLK: "block",
+    stat_bits.S_IFIFO: "fifo",
+    stat_bits.S_IFSOCK: "socket",
+}
+
+# JFFS2_XPREFIX_*: whether the name on the medium follows the prefix or is the whole name.
+_XATTR_PREFIXES = {
+    1: b"user.",
+    2: b"security.",
+    3: b"system.posix_acl_access",
+    4: b"system.posix_acl_default",
+    5: b"trusted.",
+}
+
+STATES = ("none", "staged", "committed", "settled")
+STRATEGIES = ("swap", "flip", "seal", "lift")
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """An inode as stat(2) shows it. `type` is the manifest's word; mode holds the permission bits only."""
+
+    ino: int
+    type: str
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    device: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One name in a directory."""
+
+    name: bytes
+    ino: int
+    type: int  # DT_*
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Eraseblocks by what stands in them. `reserve` must stay free for the kernel."""
+
+    blocks: int
+    bad: int
+    free: int
+    dirty: int
+    reserve: int
+    needed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The last transaction that left a trace."""
+
+    state: str
+    txid: int
+    strategy: str | None
+    id: bytes
+
+
+class FileSystem:
+    """The index of one scan. It does not follow later changes of the medium: open anew after a commit."""
+
+    def __init__(self, flash: Flash, *, endian: str | None = None, summary: bool = True, empty_scan: int = 256) -> None:
+        """Scans. endian None: found by evidence; summary: whether valid summaries are believed.
+
+        Raises FormatError, MediumError.
+        """
+        self.flash = flash
+        self._reader = make_reader(endian, summary, empty_scan)
+        out = ffi.new("jx_fs **")
+        check(lib.jx_fs_open(flash.handle, self._reader, out), doing="reading the file system")
+        self._handle = out[0]
+
+    @property
+    def handle(self):
+        if self._handle is None:
+            raise ValueError("the file system is closed")
+        return self._handle
+
+    def close(self) -> None:
+        if self._handle is not None:
+            lib.jx_fs_close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> FileSystem:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- inodes ----
+
+    def stat_ino(self, ino: int) -> Stat:
+        """Raises NotFound, CorruptError."""
+        st = ffi.new("struct jx_stat *")
+        check(lib.jx_fs_stat(self.handle, ino, st), doing=f"reading inode {ino}")
+        kind = _TYPES.get(stat_bits.S_IFMT(st.mode), "file")
+        device = (st.major, st.minor) if kind in ("char", "block") else None
+        return Stat(ino, kind, stat_bits.S_IMODE(st.mode), st.nlink, st.uid, st.gid, st.size, st.mtime, device)
+
+    def names(self, ino: int) -> list[Name]:
+        """The names of a directory, sorted by their bytes."""
+        out = ffi.new("struct jx_name const **")
+        count = check(lib.jx_fs_list(self.handle, ino, out), doing=f"listing directory inode {ino}")
+        arena = lib.jx_fs_names(self.handle)
+        return [
+            Name(ffi.buffer(arena + out[0][i].name, out[0][i].nsize)[:], out[0][i].ino, out[0][i].type)
+            for i in range(count)
+        ]
+
+    def read_ino(self, ino: int, offset: int = 0, length: int = 1 << 31) -> bytes:
+        """Content of a regular file. Raises CorruptError, IsADirectory."""
+        st = ffi.new("struct jx_stat *")
+        check(lib.jx_fs_stat(self.handle, ino, st), doing=f"reading inode {ino}")
+        length = max(0, min(length, st.size - offset))
+        buffer = ffi.new("uint8_t[]", max(length, 1))
+        got = check(lib.jx_fs_read(self.handle, ino, offset, buffer, length), doing=f"reading inode {ino}")
+        return ffi.buffer(buffer, got)[:]
+
+    def chunks_ino(self, ino: int, chunk: int = 256 * 1024) -> Iterator[bytes]:
+        """Content of a regular file, piece by piece."""
+        offset = 0
+        while piece := self.read_ino(ino, offset, chunk):
+            yield piece
+            offset += len(piece)
+
+    def readlink_ino(self, ino: int) -> bytes:
+        buffer = ffi.new("uint8_t[255]")
+        length = check(lib.jx_fs_readlink(self.handle, ino, buffer, 254), doing=f"reading link inode {ino}")
+        return ffi.buffer(buffer, length)[:]
+
+    def xattrs_ino(self, ino: int) -> dict[bytes, bytes]:
+        """Extended attributes by full name; ACLs as the VFS shows them."""
+        return {name: value for name, (value, _) in self.xattr_refs(ino).items()}
+
+    def xattr_refs(self, ino: int) -> dict[bytes, tuple[bytes, int]]:
+        """Extended attributes by full name: value and xid. Of two of one name the newer reference counts."""
+        count = check(lib.jx_fs_xattrs(self.handle, ino, ffi.NULL, 0), doing=f"reading attributes of inode {ino}")
+        if not count:
+            return {}
+        found = ffi.new("struct jx_attribute[]", count)
+        lib.jx_fs_xattrs(self.handle, ino, found, count)
+        result: dict[bytes, tuple[bytes, int]] = {}
+        for one in sorted(found, key=lambda a: a.xseqno):
+            name = ffi.new("uint8_t[]", 256)
+            value = ffi.new("uint8_t[]", max(one.value_len, 1))
+            check(lib.jx_fs_xattr_read(self.handle, ffi.addressof(one), name, value), doing=f"attribute of inode {ino}")
+            prefix = _XATTR_PREFIXES.get(one.xprefix)
+            if prefix is None:
+                continue
+            whole = prefix.endswith(b".")
+            full = prefix + ffi.buffer(name, one.name_len)[:] if whole else prefix
+            data = ffi.buffer(value, one.value_len)[:]
+            result[full] = (data, one.xid)
+        return result
+
+    # ---- paths ----
+
+    def resolve(self, path: str | bytes, follow: bool = False) -> int:
+        """The inode number of an absolute or relative path inside the file system.
+
+        Links on the way are followed, the last one only with follow. Raises NotFound, NotADirectory.
+        """
+        raw = path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
+        pending = [part for part in reversed(raw.split(b"/")) if part not in (b"", b".")]
+        trail = [ROOT_INO]
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part == b"..":
+                trail = trail[:-1] or [ROOT_INO]
+                continue
+            ino = self._lookup(trail[-1], part, raw)
+            last = not pending
+            if self.stat_ino(ino).type == "link" and (follow or not last):
+                links += 1
+                if links > LINK_DEPTH:
+                    raise NotFound("too many symbolic links", path=raw)
+                target = self.readlink_ino(ino)
+                if target.startswith(b"/"):
+                    trail = [ROOT_INO]
+                pending += [p for p in reversed(target.split(b"/")) if p not in (b"", b".")]
+                continue
+            trail.append(ino)
+        return trail[-1]
+
+    def _lookup(self, directory: int, name: bytes, path: bytes) -> int:
+        ino = ffi.new("uint32_t *")
+        code = lib.jx_fs_lookup(self.handle, directory, name, len(name), ino)
+        if code == lib.JX_ENOTDIR:
+            raise NotADirectory("is no directory", path=path)
+        if code == lib.JX_ENOENT:
+            raise NotFound("no such file", path=path)
+        check(code, path=path)
+        return ino[0]
+
+    def stat(self, path: str | bytes) -> Stat:
+        return self.stat_ino(self.resolve(path))
+
+    def list(self, path: str | bytes = b"/") -> list[bytes]:
+        return [name.name for name in self.names(self.resolve(path, follow=True))]
+
+    def read(self, path: str | bytes) -> bytes:
+        return self.read_ino(self.resolve(path, follow=True))
+
+    def readlink(self, path: str | bytes) -> bytes:
+        return self.readlink_ino(self.resolve(path))
+
+    def xattrs(self, path: str | bytes) -> dict[bytes, bytes]:
+        return self.xattrs_ino(self.resolve(path))
+
+    def walk(self) -> Iterator[tuple[bytes, Stat]]:
+        """Every path (the root is b"") with its stat, parents first, names sorted. A directory is entered once."""
+        seen = set()
+        pending = [(b"", ROOT_INO)]
+        while pending:
+            path, ino = pending.pop()
+            status = self.stat_ino(ino)
+            yield path, status
+            if status.type == "dir" and ino not in seen:
+                seen.add(ino)
+                below = path + b"/" if path else b""
+                pending += [(below + name.name, name.ino) for name in reversed(self.names(ino))]
+
+    # ---- the medium ----
+
+    @property
+    def endian(self) -> str:
+        return "big" if lib.jx_fs_endian(self.handle) == lib.JX_BIG else "little"
+
+    @property
+    def space(self) -> Space:
+        space = ffi.new("struct jx_space *")
+        lib.jx_fs_space(self.handle, space)
+        return Space(space.blocks, space.bad, space.free, space.dirty, space.reserve, space.needed_bytes)
+
+    @property
+    def status(self) -> Status:
+        status = ffi.new("struct jx_status *")
+        lib.jx_fs_status(self.handle, status)
+        strategy = STRATEGIES[status.strategy] if status.strategy < len(STRATEGIES) else None
+        return Status(STATES[status.state], status.txid, strategy, bytes(status.id))
+
+    @property
+    def has_summaries(self) -> bool:
+        blocks = lib.jx_fs_blocks(self.handle)
+        return any(blocks[i].summary for i in range(lib.jx_fs_block_count(self.handle)))
+
+    def digest(self) -> bytes:
+        """128 bits over the whole tree: names, types, content, metadata, link groups, attributes."""
+        out = ffi.new("uint8_t[16]")
+        check(lib.jx_fs_digest(self.handle, out), doing="digest of the tree")
+        return bytes(out)
+
+
+def make_reader(endian: str | None, summary: bool, empty_scan: int):
+    return ffi.new(
+        "struct jx_reader *",
+        {"endian": -1 if endian is None else ENDIANS[endian], "summary": summary, "empty_scan_bytes": empty_scan},
+    )
