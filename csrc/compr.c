@@ -129,14 +129,17 @@ static uint32_t try_method(jx_compressor *c, int compr, const uint8_t *in, uint3
 
     switch (compr) {
     case JX_COMPR_RTIME:
-        return rtime_compress(in, len, c->trial, limit);
-    case JX_COMPR_ZLIB:
-        return (uint32_t)libdeflate_zlib_compress(c->deflate, in, len, c->trial, limit - 1);
-    default:
-        if (lzo1x_999_compress(in, len, c->trial, &made, c->lzo_memory) != LZO_E_OK || made >= limit)
+        made = rtime_compress(in, len, c->trial, limit);
+        break;
+    case JX_COMPR_ZLIB: /* all the room there is: libdeflate gives up some bytes before the end of it */
+        made = libdeflate_zlib_compress(c->deflate, in, len, c->trial, sizeof c->trial);
+        break;
+    case JX_COMPR_LZO:
+        if (lzo1x_999_compress(in, len, c->trial, &made, c->lzo_memory) != LZO_E_OK)
             return 0;
-        return (uint32_t)made;
+        break;
     }
+    return made < limit ? (uint32_t)made : 0;
 }
 
 static int all_zero(const uint8_t *p, uint32_t len)
