@@ -403,7 +403,9 @@ struct jx_txn_options {
     uint32_t dry_run;    /* count blocks and bytes, program nothing, ignore what is there */
     uint32_t summary;    /* end full blocks with a summary */
     uint32_t compr_mask; /* enum jx_compr_mask */
-    uint32_t reserve;    /* keep the kernel's reserve of erased blocks; 0 only for a new image */
+    uint32_t reserve;    /* keep the kernel's reserve of erased blocks */
+    uint32_t fresh;      /* an erased medium gets its first tree: the first inode made is the root, blocks start with
+                          * a cleanmarker, nothing is committed; the strategy counts for nothing */
     uint8_t id[16];      /* what the tags of its blocks say */
 };
 

@@ -16,16 +16,24 @@ static const struct jx_strategy_ops *const strategies[] = {&jx_swap, &jx_flip, &
 
 /* ---- begin and end ------------------------------------------------------------------ */
 
-int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out)
+static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
 {
     if (options->strategy > JX_LIFT)
         return JX_EINVAL;
-    if (strategies[options->strategy]->suits(&fs->flash->geo) != JX_OK)
-        return JX_ESTRATEGY;
-    if (fs->status.state == JX_TXN_COMMITTED)
-        return JX_ESTATE; /* recover first: what it protects is still in its commit block */
     if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
         return JX_ELIMIT;
+    if (options->fresh)
+        return fs->visible_nodes ? JX_ESTATE : JX_OK;
+    if (fs->status.state == JX_TXN_COMMITTED)
+        return JX_ESTATE; /* recover first: what it protects is still in its commit block */
+    return strategies[options->strategy]->suits(&fs->flash->geo);
+}
+
+int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out)
+{
+    int refused = admit(fs, options);
+    if (refused)
+        return refused;
     struct jx_txn *txn = calloc(1, sizeof(*txn));
     if (!txn)
         return JX_ENOMEM;
@@ -35,7 +43,7 @@ int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out)
     txn->strategy = strategies[options->strategy];
     txn->tag = (struct jx_tag){.role = JX_TAG_STAGE, .strategy = (uint8_t)options->strategy, .txid = fs->status.txid + 1};
     memcpy(txn->tag.id, options->id, sizeof(txn->tag.id));
-    txn->first_ino = txn->next_ino = fs->highest_ino + 1;
+    txn->first_ino = txn->next_ino = options->fresh ? JX_ROOT_INO : fs->highest_ino + 1;
     txn->next_xid = fs->highest_xid + 1;
     txn->next_xseqno = (fs->highest_xseqno | 1u) + 1;
     txn->commit_block = JX_NONE;
@@ -45,7 +53,7 @@ int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out)
     txn->check = malloc(size);
     int err = txn->chunk && txn->node && txn->image && txn->check ? jx_pool_open(fs, &txn->pool) : JX_ENOMEM;
     if (!err)
-        err = jx_writer_open(&txn->writer, fs, &txn->pool, &txn->tag, (int)options->dry_run, (int)options->summary);
+        err = jx_writer_open(&txn->writer, fs, &txn->pool, options->fresh ? NULL : &txn->tag, (int)options->dry_run, (int)options->summary);
     txn->stats.blocks_available = txn->pool.count;
     txn->stats.reserve = options->reserve ? jx_reserve_blocks(&fs->flash->geo) : 0;
     if (err)
@@ -488,6 +496,15 @@ int jx_txn_prepare(jx_txn *txn)
     return err ? err : jx_flash_sync(txn->fs->flash);
 }
 
+/* The blocks of a new image that stay free say so. */
+static int mark_rest(struct jx_txn *txn)
+{
+    int err = JX_OK;
+    while (txn->pool.next < txn->pool.count && !err)
+        err = jx_erase_and_mark(txn->fs, txn->pool.blocks[txn->pool.next++], txn->check);
+    return err ? err : jx_flash_sync(txn->fs->flash);
+}
+
 int jx_txn_commit(jx_txn *txn)
 {
     int stands = 0;
@@ -495,7 +512,7 @@ int jx_txn_commit(jx_txn *txn)
         return JX_ESTATE;
     if (txn->options.dry_run || !txn->set.count) {
         txn->phase = JX_PHASE_COMMITTED;
-        return JX_OK;
+        return txn->options.fresh && !txn->options.dry_run ? mark_rest(txn) : JX_OK;
     }
     int err = txn->strategy->commit(txn);
     if (err == JX_ECUT)

@@ -208,7 +208,7 @@ static int write_summary(struct jx_writer *w)
         return JX_ENOMEM;
     for (uint32_t i = 0; i < w->entry_count; i++)
         names[i] = (const char *)w->buf + w->entries[i].offset + JX_DIRENT_BYTES;
-    int err = jx_encode_summary(w->fs->endian, w->buf + w->fill, total, w->fill, 0, w->padded, w->entries, names, w->entry_count);
+    int err = jx_encode_summary(w->fs->endian, w->buf + w->fill, total, w->fill, w->tag ? 0 : jx_cleanmarker_size(&w->fs->flash->geo), w->padded, w->entries, names, w->entry_count);
     free(names);
     if (err < 0)
         return err;
@@ -239,10 +239,25 @@ static void append(struct jx_writer *w, const uint8_t *node, uint32_t len)
     w->fill += jx_pad4(len);
 }
 
-static int start_block(struct jx_writer *w)
+/* What a block begins with: our tag, or in a new image the cleanmarker that mkfs would give it. */
+static void start_mark(struct jx_writer *w)
 {
     uint8_t bytes[JX_TAG_BYTES];
-    struct jx_tag tag = *w->tag;
+    uint32_t cleanmarker = jx_cleanmarker_size(&w->fs->flash->geo);
+    if (w->tag) {
+        struct jx_tag tag = *w->tag;
+        tag.sequence = w->sequence;
+        jx_tag_encode(w->fs->endian, bytes, &tag);
+        append(w, bytes, sizeof(bytes));
+    } else if (cleanmarker) {
+        jx_encode_header(w->fs->endian, bytes, JX_NODE_CLEANMARKER, cleanmarker);
+        append(w, bytes, JX_HEADER_BYTES);
+        w->fill = jx_align(cleanmarker, write_size(w));
+    }
+}
+
+static int start_block(struct jx_writer *w)
+{
     int err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
     if (err) {
         w->block = JX_NONE;
@@ -250,9 +265,8 @@ static int start_block(struct jx_writer *w)
     }
     memset(w->buf, 0xff, block_size(w));
     w->fill = w->flushed = w->entry_count = w->entry_bytes = w->padded = 0;
-    tag.sequence = w->sequence++;
-    jx_tag_encode(w->fs->endian, bytes, &tag);
-    append(w, bytes, sizeof(bytes));
+    start_mark(w);
+    w->sequence++;
     return JX_OK;
 }
 

@@ -15,7 +15,7 @@ struct jx_pool {
 struct jx_writer {
     struct jx_fs *fs;
     struct jx_pool *pool;
-    const struct jx_tag *tag; /* first node of each block */
+    const struct jx_tag *tag; /* first node of each block; NULL: a cleanmarker is */
     int dry_run, summary;
     uint32_t sequence;      /* blocks taken so far */
     uint32_t block;         /* absolute offset, or JX_NONE */

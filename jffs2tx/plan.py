@@ -1,0 +1,593 @@
+"""The planner: from the tree on the medium and the tree that is wanted to what must be written, and how it commits.
+
+Pure: it looks at two trees and a few numbers and decides; nothing here reads or writes a medium. docs/DESIGN.md tells
+why a change is *staged* (nothing reaches it before the commit) or joins the *commit set* (it must appear at once).
+"""
+
+from __future__ import annotations
+
+import stat as stat_bits
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from jffs2tx.errors import Refused, StrategyError, TooBig
+from jffs2tx.manifest import Entry, escape_path
+from jffs2tx.readers import Reader, Strategy, holds
+
+ROOT = b""
+ROOT_INO = 1
+
+TYPE_BITS = {
+    "file": stat_bits.S_IFREG,
+    "dir": stat_bits.S_IFDIR,
+    "link": stat_bits.S_IFLNK,
+    "char": stat_bits.S_IFCHR,
+    "block": stat_bits.S_IFBLK,
+    "fifo": stat_bits.S_IFIFO,
+    "socket": stat_bits.S_IFSOCK,
+}
+
+DIRENT_BYTES = 40
+INODE_BYTES = 68
+XREF_BYTES = 28
+DIRENT_SUMMARY_BYTES = 24
+INODE_SUMMARY_BYTES = 18
+XREF_SUMMARY_BYTES = 6
+
+#: A swap writes names anew that do not change: no more of them than a quarter of an eraseblock, or 2 % of the content.
+SWAP_SHARE_OF_BLOCK = 4
+SWAP_SHARE_OF_CONTENT = 50
+
+
+def parent_of(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0]
+
+
+def name_of(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+# ---- what the planner is given ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A path of the tree on the medium. `entry` has no sha256: content is compared through OldTree.same_content."""
+
+    ino: int
+    entry: Entry
+    xids: dict[bytes, int] = field(default_factory=dict)  # of its attributes
+
+
+@dataclass(frozen=True, slots=True)
+class OldTree:
+    """The tree on the medium. `sha256(ino)` hashes a file's content when it is asked for."""
+
+    paths: dict[bytes, Old]
+    sha256: Callable[[int], str]
+
+    def children(self, directory: bytes) -> Iterator[bytes]:
+        yield from self._by_parent().get(directory, ())
+
+    def _by_parent(self) -> dict[bytes, list[bytes]]:
+        index: dict[bytes, list[bytes]] = defaultdict(list)
+        for path in self.paths:
+            if path:
+                index[parent_of(path)].append(path)
+        return index
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A path of the tree that is wanted. `keep` names an inode whose content it has for certain."""
+
+    entry: Entry
+    keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What of the flash the planner must know. `limit(strategy, summary_bytes)` is what a commit block holds."""
+
+    kind: str
+    erase_size: int
+    suits: Callable[[str], bool]
+    limit: Callable[[str, int], int]
+    has_xattrs: bool = False
+
+
+# ---- what it gives ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """An inode to be made; names refer to it by its index in Plan.inodes."""
+
+    index: int
+
+
+Ref = int | New  # an inode that exists, by number, or a new one
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    parent: Ref
+    path: bytes
+    target: Ref
+    type: str
+    mtime: int  # the directory's
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    parent: int
+    path: bytes
+    mtime: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAttr:
+    """New metadata of an inode that exists; xattrs to set, and xids to take away."""
+
+    ino: int
+    entry: Entry
+    set_xattrs: dict[bytes, bytes]
+    remove_xids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What an upgrade does, in the order in which it does it."""
+
+    strategy: Strategy
+    reason: str
+    inodes: list[Entry] = field(default_factory=list)  # to be staged; their content comes from the source
+    links: list[Link] = field(default_factory=list)
+    unlinks: list[Unlink] = field(default_factory=list)
+    attributes: list[SetAttr] = field(default_factory=list)
+    rebuilt: tuple[bytes, ...] = ()  # directories written anew so that one dirent moves them
+    unchanged: int = 0
+    removed: tuple[bytes, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.links or self.unlinks or self.attributes)
+
+    @property
+    def content_bytes(self) -> int:
+        return sum(entry.size for entry in self.inodes)
+
+
+# ---- which inode each wanted path gets -------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Matches:
+    """By path: the inode on the medium that serves it, or None for one to be made."""
+
+    ino: dict[bytes, int | None]
+    groups: dict[bytes, bytes]  # path -> first path of its link group
+
+
+def _metadata(entry: Entry) -> tuple:
+    return (entry.mode, entry.uid, entry.gid, entry.time, entry.xattrs)
+
+
+def _groups(wanted: dict[bytes, Wanted]) -> dict[bytes, bytes]:
+    first: dict[int, bytes] = {}
+    result = {}
+    for path, node in wanted.items():
+        group = node.entry.inode
+        result[path] = path if group is None else first.setdefault(group, path)
+    return result
+
+
+def _match(old: OldTree, wanted: dict[bytes, Wanted]) -> _Matches:
+    groups = _groups(wanted)
+    names: dict[bytes, list[bytes]] = defaultdict(list)
+    for path, leader in groups.items():
+        names[leader].append(path)
+    claimed: set[int] = set()
+    chosen: dict[bytes, int | None] = {}
+    for leader, paths in names.items():
+        chosen[leader] = _same_inode(old, wanted, paths, claimed)
+        if chosen[leader] is not None:
+            claimed.add(chosen[leader])
+    _match_moved(old, wanted, chosen, claimed)
+    return _Matches({path: chosen[leader] for path, leader in groups.items()}, groups)
+
+
+def _same_inode(old: OldTree, wanted: dict[bytes, Wanted], paths: list[bytes], claimed: set[int]) -> int | None:
+    """The inode on the medium that one of these names has already, if it can stay."""
+    for path in paths:
+        node = wanted[path]
+        if node.keep is not None and node.keep not in claimed:
+            return node.keep
+        before = old.paths.get(path)
+        if before is None or before.entry.type != node.entry.type or before.ino in claimed:
+            continue
+        if node.entry.type == "dir" or _is_same(old, before, node.entry):
+            return before.ino
+    return None
+
+
+def _is_same(old: OldTree, before: Old, entry: Entry) -> bool:
+    """Files of equal content may stay and take new metadata; the others are made anew for any difference."""
+    if entry.type == "file":
+        return before.entry.size == entry.size and old.sha256(before.ino) == entry.sha256
+    same = before.entry.link == entry.link and before.entry.device == entry.device
+    return same and _metadata(before.entry) == _metadata(entry)
+
+
+def _match_moved(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, int | None], claimed: set[int]) -> None:
+    """A new name for content that the medium has, and that no other name keeps: the inode moves, its data stay."""
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for before in old.paths.values():
+        if before.entry.type == "file" and before.ino not in claimed and before.entry.size:
+            by_size[before.entry.size].append(before.ino)
+    for leader, ino in chosen.items():
+        entry = wanted[leader].entry
+        if ino is not None or entry.type != "file" or wanted[leader].entry.sha256 is None:
+            continue
+        for candidate in by_size.get(entry.size, ()):
+            if candidate not in claimed and old.sha256(candidate) == entry.sha256:
+                chosen[leader] = candidate
+                claimed.add(candidate)
+                break
+
+
+# ---- the changes of each directory that exists -----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What differs, before a strategy is chosen."""
+
+    old: OldTree
+    wanted: dict[bytes, Wanted]
+    match: _Matches
+    links: dict[bytes, list[bytes]]  # directory that stays -> paths that it must name anew
+    unlinks: dict[bytes, list[bytes]]
+    attributes: dict[bytes, SetAttr]  # by (first) path
+    below: dict[bytes, list[bytes]]  # wanted children of each directory
+
+    def touched(self) -> set[bytes]:
+        """Directories that stay and that differ in names or metadata."""
+        dirs = {path for path in self.attributes if self.wanted[path].entry.type == "dir"}
+        return dirs | {d for d, paths in self.links.items() if paths} | {d for d, paths in self.unlinks.items() if paths}
+
+
+def _difference(old: OldTree, wanted: dict[bytes, Wanted]) -> _Changes:
+    match = _match(old, wanted)
+    below: dict[bytes, list[bytes]] = defaultdict(list)
+    for path in wanted:
+        if path:
+            below[parent_of(path)].append(path)
+    links: dict[bytes, list[bytes]] = defaultdict(list)
+    unlinks: dict[bytes, list[bytes]] = defaultdict(list)
+    for path in wanted:
+        directory = parent_of(path)
+        if not path or match.ino[directory] is None:
+            continue
+        before = old.paths.get(path)
+        if before is None or before.ino != match.ino[path]:
+            links[directory].append(path)
+    for path in old.paths:
+        directory = parent_of(path)
+        stays = directory in wanted and match.ino[directory] == old.paths[directory].ino
+        if path and path not in wanted and stays and wanted[directory].entry.type == "dir":
+            unlinks[directory].append(path)
+    return _Changes(old, wanted, match, links, unlinks, _attributes(old, wanted, match), below)
+
+
+def _attributes(old: OldTree, wanted: dict[bytes, Wanted], match: _Matches) -> dict[bytes, SetAttr]:
+    by_ino = {before.ino: before for before in old.paths.values()}
+    result = {}
+    for path, node in wanted.items():
+        ino = match.ino[path]
+        if ino is None or match.groups[path] != path:
+            continue
+        before = by_ino[ino]
+        if _metadata(before.entry) == _metadata(node.entry):
+            continue
+        gone = [x for name, x in before.xids.items() if before.entry.xattrs[name] != node.entry.xattrs.get(name)]
+        new = {name: value for name, value in node.entry.xattrs.items() if before.entry.xattrs.get(name) != value}
+        result[path] = SetAttr(ino, node.entry, new, tuple(gone))
+    return result
+
+
+# ---- the size of a commit set ----------------------------------------------------------------------------------------
+
+
+def _pad4(size: int) -> int:
+    return (size + 3) & ~3
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    bytes: int = 0
+    summary: int = 0
+
+    def __add__(self, other: _Size) -> _Size:
+        return _Size(self.bytes + other.bytes, self.summary + other.summary)
+
+
+def _dirent_size(path: bytes, pair: bool) -> _Size:
+    nsize = len(name_of(path))
+    times = 2 if pair else 1
+    return _Size(times * _pad4(DIRENT_BYTES + nsize), times * (DIRENT_SUMMARY_BYTES + nsize))
+
+
+def _attribute_size(change: SetAttr) -> _Size:
+    refs = len(change.set_xattrs) + len(change.remove_xids)
+    payload = len(change.entry.link or b"")
+    return _Size(
+        _pad4(INODE_BYTES + payload) + refs * XREF_BYTES, INODE_SUMMARY_BYTES + refs * XREF_SUMMARY_BYTES
+    )
+
+
+def _directory_size(changes: _Changes, directory: bytes, strategy: Strategy) -> _Size:
+    """What the changes of one directory that stays cost in the commit set."""
+    total = _Size()
+    for path in changes.links.get(directory, ()):
+        total += _dirent_size(path, strategy is Strategy.FLIP and path in changes.old.paths)
+    for path in changes.unlinks.get(directory, ()):
+        total += _dirent_size(path, False)
+    if directory in changes.attributes:
+        total += _attribute_size(changes.attributes[directory])
+    return total
+
+
+def _set_size(changes: _Changes, strategy: Strategy, rebuilt: set[bytes]) -> _Size:
+    total = _Size()
+    for directory in changes.touched() - rebuilt:
+        total += _directory_size(changes, directory, strategy)
+    for path, change in changes.attributes.items():
+        if change.entry.type != "dir":
+            total += _attribute_size(change)
+    for directory in rebuilt:
+        parent = parent_of(directory)
+        if parent not in rebuilt and changes.match.ino[parent] is not None:
+            total += _dirent_size(directory, strategy is Strategy.FLIP)
+    return total
+
+
+# ---- which directories are written anew ------------------------------------------------------------------------------
+
+
+def _ancestors(path: bytes) -> Iterator[bytes]:
+    while path:
+        path = parent_of(path)
+        yield path
+
+
+def _common_directory(paths: Iterable[bytes]) -> bytes | None:
+    """The deepest directory that holds all of these, or is the only one."""
+    common: list[bytes] | None = None
+    for path in paths:
+        chain = [*reversed(list(_ancestors(path))), path]
+        common = chain if common is None else [a for a, b in zip(common, chain, strict=False) if a == b]
+    return common[-1] if common else None
+
+
+def _closed_downwards(changes: _Changes, rebuilt: set[bytes], shares: bool) -> set[bytes]:
+    """Readers that share no directory need every directory below a rebuilt one rebuilt too."""
+    if shares:
+        return rebuilt
+    result = set(rebuilt)
+    pending = list(rebuilt)
+    while pending:
+        for path in changes.below.get(pending.pop(), ()):
+            if changes.wanted[path].entry.type == "dir" and changes.match.ino[path] is not None and path not in result:
+                result.add(path)
+                pending.append(path)
+    return result
+
+
+def _swap_set(changes: _Changes, shares: bool) -> set[bytes] | None:
+    """The directories to rebuild so that one dirent commits all; None where that cannot be."""
+    touched = changes.touched()
+    if any(change.entry.type != "dir" for change in changes.attributes.values()) or not touched:
+        return None
+    top = _common_directory(touched)
+    if not top:
+        return None
+    rebuilt = {top}
+    for directory in touched:
+        rebuilt |= {path for path in (directory, *_ancestors(directory)) if path == top or path.startswith(top + b"/")}
+    return _closed_downwards(changes, rebuilt, shares)
+
+
+def _rebuild_bytes(changes: _Changes, rebuilt: set[bytes]) -> int:
+    """Names and links written again although they do not change."""
+    total = 0
+    for directory in rebuilt:
+        for path in changes.below.get(directory, ()):
+            if changes.match.ino[path] is not None and path not in rebuilt:
+                total += _dirent_size(path, False).bytes
+            if changes.wanted[path].entry.type == "link":
+                total += INODE_BYTES + len(changes.wanted[path].entry.link or b"")
+    return total
+
+
+def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) -> set[bytes]:
+    """The directories to rebuild so that the commit set fits its block: the dearest first. Raises TooBig."""
+    rebuilt: set[bytes] = set()
+    while True:
+        closed = _closed_downwards(changes, rebuilt, shares)
+        size = _set_size(changes, strategy, closed)
+        limit = medium.limit(strategy.value, size.summary)
+        if size.bytes <= limit:
+            return closed
+        candidates = [d for d in changes.touched() if d and d not in closed]
+        best = max(candidates, key=lambda d: (_directory_size(changes, d, strategy).bytes, d), default=None)
+        if best is None or _set_size(changes, strategy, closed | {best}).bytes >= size.bytes:
+            raise TooBig(
+                f"the commit set needs {size.bytes} bytes, and one block of this medium takes {max(limit, 0)} by "
+                f"{strategy.value}: change fewer names of the root directory in one upgrade"
+            )
+        rebuilt.add(best)
+
+
+# ---- choosing ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    strategy: Strategy
+    rebuilt: set[bytes]
+    reason: str
+
+
+def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[Reader, ...]) -> _Choice:
+    """How this strategy would do it. Raises StrategyError, TooBig with the reason why it cannot."""
+    kept, why = holds(strategy, readers)
+    if not kept:
+        raise StrategyError(f"{strategy.value} does not keep the promise: {why}")
+    if not medium.suits(strategy.value):
+        raise StrategyError(f"{strategy.value} does not suit this {medium.kind} flash")
+    shares = all(reader.shares_directories for reader in readers)
+    if strategy is not Strategy.SWAP:
+        rebuilt = _fit(changes, strategy, medium, shares)
+        return _Choice(strategy, rebuilt, f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}")
+    swap = _swap_set(changes, shares)
+    if swap is None:
+        raise StrategyError("swap needs every change below one directory that is not the root, and no file that stays "
+                            "but takes new metadata")
+    top = min(swap, key=len)
+    return _Choice(strategy, swap, f"all changes lie below {escape_path(top).decode()}: one dirent moves it")
+
+
+def _is_sane_swap(changes: _Changes, choice: _Choice, medium: Medium) -> bool:
+    content = sum(n.entry.size for p, n in changes.wanted.items() if changes.match.ino[p] is None)
+    allowed = max(medium.erase_size // SWAP_SHARE_OF_BLOCK, content // SWAP_SHARE_OF_CONTENT)
+    return _rebuild_bytes(changes, choice.rebuilt) <= allowed
+
+
+def _choose(changes: _Changes, medium: Medium, readers: tuple[Reader, ...], strategy: str) -> _Choice:
+    if strategy != "auto":
+        return _try(Strategy(strategy), changes, medium, readers)
+    reasons = []
+    fallback = None
+    for candidate in (Strategy.SWAP, Strategy.FLIP, Strategy.SEAL, Strategy.LIFT):
+        try:
+            choice = _try(candidate, changes, medium, readers)
+        except (StrategyError, TooBig) as error:
+            reasons.append(str(error))
+            continue
+        if candidate is not Strategy.SWAP or _is_sane_swap(changes, choice, medium):
+            return choice
+        fallback = choice
+    if fallback:
+        return fallback
+    raise StrategyError("no strategy holds here: " + "; ".join(reasons))
+
+
+# ---- putting it together ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Builder:
+    changes: _Changes
+    choice: _Choice
+    plan: Plan
+    refs: dict[bytes, Ref] = field(default_factory=dict)
+
+    def build(self) -> Plan:
+        for path in self.changes.wanted:
+            self.refs[path] = self._ref(path)
+        for path in self.changes.wanted:
+            if path and self._must_link(path):
+                self._link(path)
+        self._unlinks()
+        self._attributes()
+        plan = self.plan
+        plan.rebuilt = tuple(sorted(self.choice.rebuilt))
+        plan.unchanged = sum(1 for path in self.changes.wanted if isinstance(self.refs[path], int))
+        plan.removed = tuple(sorted(path for path in self.changes.old.paths if path not in self.changes.wanted))
+        return plan
+
+    def _is_anew(self, path: bytes) -> bool:
+        """An inode on the medium could serve, but its name moves with a rebuilt directory."""
+        if path in self.choice.rebuilt:
+            return True
+        single = self.changes.wanted[path].entry.inode is None
+        link = self.changes.wanted[path].entry.type == "link"
+        return link and single and parent_of(path) in self.choice.rebuilt and path != ROOT
+
+    def _ref(self, path: bytes) -> Ref:
+        leader = self.changes.match.groups[path]
+        if leader != path:
+            return self.refs[leader]
+        ino = self.changes.match.ino[path]
+        if ino is not None and not self._is_anew(path):
+            return ino
+        self.plan.inodes.append(self.changes.wanted[path].entry)
+        return New(len(self.plan.inodes) - 1)
+
+    def _must_link(self, path: bytes) -> bool:
+        if isinstance(self.refs[parent_of(path)], New):
+            return True
+        before = self.changes.old.paths.get(path)
+        return before is None or before.ino != self.refs[path]
+
+    def _link(self, path: bytes) -> None:
+        parent = parent_of(path)
+        entry = self.changes.wanted[path].entry
+        mtime = self.changes.wanted[parent].entry.time
+        self.plan.links.append(Link(self.refs[parent], path, self.refs[path], entry.type, mtime))
+
+    def _unlinks(self) -> None:
+        for directory, paths in sorted(self.changes.unlinks.items()):
+            ref = self.refs[directory]
+            if isinstance(ref, int):
+                mtime = self.changes.wanted[directory].entry.time
+                self.plan.unlinks += (Unlink(ref, path, mtime) for path in sorted(paths))
+
+    def _attributes(self) -> None:
+        """Last of all: a directory's own node must be newer than its names' times."""
+        for path, change in sorted(self.changes.attributes.items()):
+            if self.refs[path] == change.ino:
+                self.plan.attributes.append(change)
+
+
+def _check_xattrs(wanted: dict[bytes, Wanted], medium: Medium, readers: tuple[Reader, ...]) -> None:
+    """A kernel without xattr support refuses a medium that holds one: the first needs a reader that is known to cope."""
+    if medium.has_xattrs or not any(node.entry.xattrs for node in wanted.values()):
+        return
+    if any(reader.xattr is False for reader in readers) or not any(reader.xattr for reader in readers):
+        path = next(path for path, node in wanted.items() if node.entry.xattrs)
+        raise Refused(
+            "has an extended attribute and the medium holds none: a kernel without CONFIG_JFFS2_FS_XATTR would not "
+            "mount it any more (name a reader that has it, such as --reader linux-xattr)",
+            path=escape_path(path),
+        )
+
+
+def _warnings(wanted: dict[bytes, Wanted], readers: tuple[Reader, ...]) -> tuple[str, ...]:
+    found = []
+    for reader in readers:
+        long = [path for path in wanted if len(name_of(path)) > reader.name_max_bytes]
+        if long:
+            shown = escape_path(long[0]).decode()
+            found.append(f"{reader.name} reads no names over {reader.name_max_bytes} bytes: {shown}")
+    return tuple(found)
+
+
+def make_plan(
+    old: OldTree, wanted: dict[bytes, Wanted], medium: Medium, readers: tuple[Reader, ...], strategy: str = "auto"
+) -> Plan:
+    """What turns `old` into `wanted` (both by path, parents before children) as one transaction.
+
+    Raises StrategyError where no strategy keeps the promise, TooBig, Refused.
+    """
+    _check_xattrs(wanted, medium, readers)
+    changes = _difference(old, wanted)
+    if not changes.touched() and not changes.attributes:
+        kept = replace(Plan(Strategy.SWAP, "nothing changes"), unchanged=len(wanted))
+        return kept
+    choice = _choose(changes, medium, readers, strategy)
+    plan = Plan(choice.strategy, choice.reason, warnings=_warnings(wanted, readers))
+    return _Builder(changes, choice, plan).build()
