@@ -14,6 +14,16 @@
 
 static const struct jx_strategy_ops *const strategies[] = {&jx_swap, &jx_flip, &jx_seal, &jx_lift};
 
+int jx_strategy_suits(uint32_t strategy, const struct jx_geometry *geo)
+{
+    return strategy > JX_LIFT ? JX_EINVAL : strategies[strategy]->suits(geo);
+}
+
+uint32_t jx_strategy_limit(uint32_t strategy, const struct jx_geometry *geo, uint32_t summary_bytes)
+{
+    return jx_strategy_suits(strategy, geo) == JX_OK ? strategies[strategy]->limit(geo, summary_bytes) : 0;
+}
+
 /* ---- begin and end ------------------------------------------------------------------ */
 
 static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)

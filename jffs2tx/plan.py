@@ -67,15 +67,13 @@ class OldTree:
     paths: dict[bytes, Old]
     sha256: Callable[[int], str]
 
-    def children(self, directory: bytes) -> Iterator[bytes]:
-        yield from self._by_parent().get(directory, ())
-
-    def _by_parent(self) -> dict[bytes, list[bytes]]:
-        index: dict[bytes, list[bytes]] = defaultdict(list)
-        for path in self.paths:
+    def names_by_directory(self) -> dict[int, dict[bytes, int]]:
+        """The names of each directory, by its inode: name -> inode."""
+        names: dict[int, dict[bytes, int]] = {old.ino: {} for old in self.paths.values() if old.entry.type == "dir"}
+        for path, old in self.paths.items():
             if path:
-                index[parent_of(path)].append(path)
-        return index
+                names[self.paths[parent_of(path)].ino][name_of(path)] = old.ino
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +241,12 @@ def _match_moved(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, 
 
 @dataclass(slots=True)
 class _Changes:
-    """What differs, before a strategy is chosen."""
+    """What differs, before a strategy is chosen. A directory that stays is known by its inode: it may have moved."""
 
     old: OldTree
     wanted: dict[bytes, Wanted]
     match: _Matches
+    before: dict[int, dict[bytes, int]]  # names of each directory on the medium
     links: dict[bytes, list[bytes]]  # directory that stays -> paths that it must name anew
     unlinks: dict[bytes, list[bytes]]
     attributes: dict[bytes, SetAttr]  # by (first) path
@@ -256,7 +255,14 @@ class _Changes:
     def touched(self) -> set[bytes]:
         """Directories that stay and that differ in names or metadata."""
         dirs = {path for path in self.attributes if self.wanted[path].entry.type == "dir"}
-        return dirs | {d for d, paths in self.links.items() if paths} | {d for d, paths in self.unlinks.items() if paths}
+        return (
+            dirs | {d for d, paths in self.links.items() if paths} | {d for d, paths in self.unlinks.items() if paths}
+        )
+
+    def named_before(self, path: bytes) -> int | None:
+        """What this name of a directory that stays stands for on the medium."""
+        directory = self.match.ino[parent_of(path)]
+        return None if directory is None else self.before[directory].get(name_of(path))
 
 
 def _difference(old: OldTree, wanted: dict[bytes, Wanted]) -> _Changes:
@@ -265,21 +271,19 @@ def _difference(old: OldTree, wanted: dict[bytes, Wanted]) -> _Changes:
     for path in wanted:
         if path:
             below[parent_of(path)].append(path)
-    links: dict[bytes, list[bytes]] = defaultdict(list)
-    unlinks: dict[bytes, list[bytes]] = defaultdict(list)
-    for path in wanted:
-        directory = parent_of(path)
-        if not path or match.ino[directory] is None:
+    changes = _Changes(old, wanted, match, old.names_by_directory(), {}, {}, _attributes(old, wanted, match), below)
+    for directory, node in wanted.items():
+        ino = match.ino[directory]
+        if node.entry.type != "dir" or ino is None:
             continue
-        before = old.paths.get(path)
-        if before is None or before.ino != match.ino[path]:
-            links[directory].append(path)
-    for path in old.paths:
-        directory = parent_of(path)
-        stays = directory in wanted and match.ino[directory] == old.paths[directory].ino
-        if path and path not in wanted and stays and wanted[directory].entry.type == "dir":
-            unlinks[directory].append(path)
-    return _Changes(old, wanted, match, links, unlinks, _attributes(old, wanted, match), below)
+        children = below.get(directory, [])
+        changes.links[directory] = [
+            p for p in children if match.ino[p] is None or changes.named_before(p) != match.ino[p]
+        ]
+        gone = changes.before[ino].keys() - {name_of(path) for path in children}
+        prefix = directory + b"/" if directory else b""
+        changes.unlinks[directory] = sorted(prefix + name for name in gone)
+    return changes
 
 
 def _attributes(old: OldTree, wanted: dict[bytes, Wanted], match: _Matches) -> dict[bytes, SetAttr]:
@@ -323,16 +327,14 @@ def _dirent_size(path: bytes, pair: bool) -> _Size:
 def _attribute_size(change: SetAttr) -> _Size:
     refs = len(change.set_xattrs) + len(change.remove_xids)
     payload = len(change.entry.link or b"")
-    return _Size(
-        _pad4(INODE_BYTES + payload) + refs * XREF_BYTES, INODE_SUMMARY_BYTES + refs * XREF_SUMMARY_BYTES
-    )
+    return _Size(_pad4(INODE_BYTES + payload) + refs * XREF_BYTES, INODE_SUMMARY_BYTES + refs * XREF_SUMMARY_BYTES)
 
 
 def _directory_size(changes: _Changes, directory: bytes, strategy: Strategy) -> _Size:
     """What the changes of one directory that stays cost in the commit set."""
     total = _Size()
     for path in changes.links.get(directory, ()):
-        total += _dirent_size(path, strategy is Strategy.FLIP and path in changes.old.paths)
+        total += _dirent_size(path, strategy is Strategy.FLIP and changes.named_before(path) is not None)
     for path in changes.unlinks.get(directory, ()):
         total += _dirent_size(path, False)
     if directory in changes.attributes:
@@ -454,8 +456,10 @@ def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[R
         return _Choice(strategy, rebuilt, f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}")
     swap = _swap_set(changes, shares)
     if swap is None:
-        raise StrategyError("swap needs every change below one directory that is not the root, and no file that stays "
-                            "but takes new metadata")
+        raise StrategyError(
+            "swap needs every change below one directory that is not the root, and no file that stays "
+            "but takes new metadata"
+        )
     top = min(swap, key=len)
     return _Choice(strategy, swap, f"all changes lie below {escape_path(top).decode()}: one dirent moves it")
 
@@ -530,8 +534,7 @@ class _Builder:
     def _must_link(self, path: bytes) -> bool:
         if isinstance(self.refs[parent_of(path)], New):
             return True
-        before = self.changes.old.paths.get(path)
-        return before is None or before.ino != self.refs[path]
+        return self.changes.named_before(path) != self.refs[path]
 
     def _link(self, path: bytes) -> None:
         parent = parent_of(path)
@@ -542,9 +545,9 @@ class _Builder:
     def _unlinks(self) -> None:
         for directory, paths in sorted(self.changes.unlinks.items()):
             ref = self.refs[directory]
-            if isinstance(ref, int):
+            if paths and isinstance(ref, int):
                 mtime = self.changes.wanted[directory].entry.time
-                self.plan.unlinks += (Unlink(ref, path, mtime) for path in sorted(paths))
+                self.plan.unlinks += (Unlink(ref, path, mtime) for path in paths)
 
     def _attributes(self) -> None:
         """Last of all: a directory's own node must be newer than its names' times."""
