@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat as stat_bits
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from jffs2tx.errors import Refused, StrategyError, TooBig
 from jffs2tx.manifest import Entry, escape_path
@@ -346,7 +346,7 @@ def _set_size(changes: _Changes, strategy: Strategy, rebuilt: set[bytes]) -> _Si
     total = _Size()
     for directory in changes.touched() - rebuilt:
         total += _directory_size(changes, directory, strategy)
-    for path, change in changes.attributes.items():
+    for change in changes.attributes.values():
         if change.entry.type != "dir":
             total += _attribute_size(change)
     for directory in rebuilt:
@@ -433,7 +433,7 @@ def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) ->
         rebuilt.add(best)
 
 
-# ---- choosing ----------------------------------------------------------------------------------------------------------
+# ---- choosing --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,7 +489,7 @@ def _choose(changes: _Changes, medium: Medium, readers: tuple[Reader, ...], stra
     raise StrategyError("no strategy holds here: " + "; ".join(reasons))
 
 
-# ---- putting it together ---------------------------------------------------------------------------------------------------
+# ---- putting it together ---------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -557,7 +557,7 @@ class _Builder:
 
 
 def _check_xattrs(wanted: dict[bytes, Wanted], medium: Medium, readers: tuple[Reader, ...]) -> None:
-    """A kernel without xattr support refuses a medium that holds one: the first needs a reader that is known to cope."""
+    """A kernel without xattr support refuses a medium that holds one: the first needs a reader known to cope."""
     if medium.has_xattrs or not any(node.entry.xattrs for node in wanted.values()):
         return
     if any(reader.xattr is False for reader in readers) or not any(reader.xattr for reader in readers):
@@ -589,8 +589,7 @@ def make_plan(
     _check_xattrs(wanted, medium, readers)
     changes = _difference(old, wanted)
     if not changes.touched() and not changes.attributes:
-        kept = replace(Plan(Strategy.SWAP, "nothing changes"), unchanged=len(wanted))
-        return kept
+        return Plan(Strategy.SWAP, "nothing changes", unchanged=len(wanted))
     choice = _choose(changes, medium, readers, strategy)
     plan = Plan(choice.strategy, choice.reason, warnings=_warnings(wanted, readers))
     return _Builder(changes, choice, plan).build()
