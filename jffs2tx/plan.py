@@ -414,23 +414,52 @@ def _rebuild_bytes(changes: _Changes, rebuilt: set[bytes]) -> int:
     return total
 
 
+@dataclass(slots=True)
+class _Move:
+    """Rebuilding one directory with every changed one below it: what the commit set loses by it, what staging pays."""
+
+    top: bytes
+    gain: int = 0
+    directories: set[bytes] = field(default_factory=set)
+
+
+def _moves(changes: _Changes, strategy: Strategy, rebuilt: set[bytes]) -> list[_Move]:
+    moves: dict[bytes, _Move] = {}
+    for directory in changes.touched() - rebuilt:
+        cost = _directory_size(changes, directory, strategy).bytes
+        chain: list[bytes] = []
+        for top in (directory, *_ancestors(directory)):
+            if not top or changes.match.ino[top] is None:
+                break  # the root cannot move; a new directory is no part of the commit set
+            chain.append(top)
+            move = moves.setdefault(top, _Move(top, -_dirent_size(top, strategy is Strategy.FLIP).bytes))
+            move.gain += cost
+            move.directories.update(chain)
+    return [move for move in moves.values() if move.gain > 0]
+
+
 def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) -> set[bytes]:
-    """The directories to rebuild so that the commit set fits its block: the dearest first. Raises TooBig."""
+    """The directories to rebuild so that the commit set fits its block: the cheapest that suffice. Raises TooBig."""
     rebuilt: set[bytes] = set()
+    before = None
     while True:
-        closed = _closed_downwards(changes, rebuilt, shares)
-        size = _set_size(changes, strategy, closed)
+        size = _set_size(changes, strategy, rebuilt)
         limit = medium.limit(strategy.value, size.summary)
         if size.bytes <= limit:
-            return closed
-        candidates = [d for d in changes.touched() if d and d not in closed]
-        best = max(candidates, key=lambda d: (_directory_size(changes, d, strategy).bytes, d), default=None)
-        if best is None or _set_size(changes, strategy, closed | {best}).bytes >= size.bytes:
+            return rebuilt
+        moves = _moves(changes, strategy, rebuilt)
+        if not moves or (before is not None and size.bytes >= before):
             raise TooBig(
                 f"the commit set needs {size.bytes} bytes, and one block of this medium takes {max(limit, 0)} by "
                 f"{strategy.value}: change fewer names of the root directory in one upgrade"
             )
-        rebuilt.add(best)
+        before = size.bytes
+        enough = [move for move in moves if move.gain >= size.bytes - limit]
+        if enough:
+            best = min(enough, key=lambda move: (_rebuild_bytes(changes, move.directories), move.top))
+        else:
+            best = max(moves, key=lambda move: (move.gain, move.top))
+        rebuilt = _closed_downwards(changes, rebuilt | best.directories, shares)
 
 
 # ---- choosing --------------------------------------------------------------------------------------------------------
