@@ -39,7 +39,7 @@ def plan(before, after, *, strategy="auto", readers=("linux",), on=None):
     paths = {}
     for number, (path, e) in enumerate(before.items(), start=1):
         ino = groups.setdefault(e.inode, number) if e.inode is not None else number
-        paths[path] = Old(ino, e, {name: 7 for name in e.xattrs})
+        paths[path] = Old(ino, e, dict.fromkeys(e.xattrs, 7))
         contents[ino] = e.sha256
     old = OldTree(paths, lambda ino: contents[ino])
     wanted = {path: Wanted(e) for path, e in after.items()}
