@@ -398,6 +398,11 @@ int jx_fs_digest(jx_fs *fs, uint8_t out[16]);
 
 enum jx_strategy { JX_SWAP = 0, JX_FLIP = 1, JX_SEAL = 2, JX_LIFT = 3 };
 
+/* Whether a medium of this geometry takes the strategy: JX_OK or JX_ESTRATEGY; JX_EINVAL: no such strategy. */
+int jx_strategy_suits(uint32_t strategy, const struct jx_geometry *geo);
+/* Bytes of commit set (nodes padded to 4) that one commit block holds beside summary_bytes of entries. */
+uint32_t jx_strategy_limit(uint32_t strategy, const struct jx_geometry *geo, uint32_t summary_bytes);
+
 typedef struct jx_txn jx_txn;
 
 struct jx_txn_options {

@@ -14,6 +14,16 @@
 
 static const struct jx_strategy_ops *const strategies[] = {&jx_swap, &jx_flip, &jx_seal, &jx_lift};
 
+int jx_strategy_suits(uint32_t strategy, const struct jx_geometry *geo)
+{
+    return strategy > JX_LIFT ? JX_EINVAL : strategies[strategy]->suits(geo);
+}
+
+uint32_t jx_strategy_limit(uint32_t strategy, const struct jx_geometry *geo, uint32_t summary_bytes)
+{
+    return jx_strategy_suits(strategy, geo) == JX_OK ? strategies[strategy]->limit(geo, summary_bytes) : 0;
+}
+
 /* ---- begin and end ------------------------------------------------------------------ */
 
 static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
@@ -24,7 +34,7 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
         return JX_ELIMIT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
-    if (fs->status.state == JX_TXN_COMMITTED)
+    if (fs->status.state == JX_TXN_COMMITTED && !options->dry_run)
         return JX_ESTATE; /* recover first: what it protects is still in its commit block */
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
@@ -521,13 +531,14 @@ int jx_txn_commit(jx_txn *txn)
     err = jx_flash_sync(txn->fs->flash);
     if (!err)
         err = jx_settle_committed(txn, &stands);
-    if (stands)
-        txn->phase = JX_PHASE_COMMITTED;
-    else if (err == JX_EVERIFY)
-        jx_txn_abort(txn);
-    if (!err)
-        err = jx_flash_sync(txn->fs->flash);
-    return err;
+    if (!stands) {
+        if (err == JX_EVERIFY)
+            jx_txn_abort(txn);
+        return err;
+    }
+    txn->phase = JX_PHASE_COMMITTED;
+    jx_flash_sync(txn->fs->flash);
+    return err == JX_ECUT ? err : JX_OK; /* what could not be settled recover will meet again */
 }
 
 void jx_txn_statistics(const jx_txn *txn, struct jx_txn_stats *out) { *out = txn->stats; }

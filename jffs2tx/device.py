@@ -110,9 +110,7 @@ class Flash:
     def stats(self) -> FlashStats:
         stats = ffi.new("struct jx_flash_stats *")
         lib.jx_flash_statistics(self.handle, stats)
-        return FlashStats(
-            stats.bytes_read, stats.bytes_programmed, stats.programs, stats.erases, stats.bytes_verified
-        )
+        return FlashStats(stats.bytes_read, stats.bytes_programmed, stats.programs, stats.erases, stats.bytes_verified)
 
     def read(self, offset: int, length: int) -> bytes:
         """Raw bytes. Raises MediumError, or InternalError for a range outside the device."""
@@ -130,4 +128,3 @@ class Flash:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-

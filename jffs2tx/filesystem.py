@@ -297,6 +297,19 @@ class FileSystem:
         blocks = lib.jx_fs_blocks(self.handle)
         return any(blocks[i].summary for i in range(lib.jx_fs_block_count(self.handle)))
 
+    @property
+    def has_xattrs(self) -> bool:
+        return any(node.nodetype in (lib.JX_NODE_XATTR, lib.JX_NODE_XREF) for node in self._visible())
+
+    def compressions(self) -> set[int]:
+        """The enum jx_compr of every inode node that carries data."""
+        return {node.type for node in self._visible() if node.nodetype == lib.JX_NODE_INODE and node.dsize}
+
+    def _visible(self) -> Iterator:
+        nodes = lib.jx_fs_nodes(self.handle)
+        count = lib.jx_fs_node_count(self.handle)
+        return (nodes[i] for i in range(count) if nodes[i].verdict == lib.JX_V_GOOD)
+
     def digest(self) -> bytes:
         """128 bits over the whole tree: names, types, content, metadata, link groups, attributes."""
         out = ffi.new("uint8_t[16]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import stat as stat_bits
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from jffs2tx.errors import Refused, StrategyError, TooBig
 from jffs2tx.manifest import Entry, escape_path
@@ -67,15 +67,13 @@ class OldTree:
     paths: dict[bytes, Old]
     sha256: Callable[[int], str]
 
-    def children(self, directory: bytes) -> Iterator[bytes]:
-        yield from self._by_parent().get(directory, ())
-
-    def _by_parent(self) -> dict[bytes, list[bytes]]:
-        index: dict[bytes, list[bytes]] = defaultdict(list)
-        for path in self.paths:
+    def names_by_directory(self) -> dict[int, dict[bytes, int]]:
+        """The names of each directory, by its inode: name -> inode."""
+        names: dict[int, dict[bytes, int]] = {old.ino: {} for old in self.paths.values() if old.entry.type == "dir"}
+        for path, old in self.paths.items():
             if path:
-                index[parent_of(path)].append(path)
-        return index
+                names[self.paths[parent_of(path)].ino][name_of(path)] = old.ino
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +241,12 @@ def _match_moved(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, 
 
 @dataclass(slots=True)
 class _Changes:
-    """What differs, before a strategy is chosen."""
+    """What differs, before a strategy is chosen. A directory that stays is known by its inode: it may have moved."""
 
     old: OldTree
     wanted: dict[bytes, Wanted]
     match: _Matches
+    before: dict[int, dict[bytes, int]]  # names of each directory on the medium
     links: dict[bytes, list[bytes]]  # directory that stays -> paths that it must name anew
     unlinks: dict[bytes, list[bytes]]
     attributes: dict[bytes, SetAttr]  # by (first) path
@@ -256,7 +255,14 @@ class _Changes:
     def touched(self) -> set[bytes]:
         """Directories that stay and that differ in names or metadata."""
         dirs = {path for path in self.attributes if self.wanted[path].entry.type == "dir"}
-        return dirs | {d for d, paths in self.links.items() if paths} | {d for d, paths in self.unlinks.items() if paths}
+        return (
+            dirs | {d for d, paths in self.links.items() if paths} | {d for d, paths in self.unlinks.items() if paths}
+        )
+
+    def named_before(self, path: bytes) -> int | None:
+        """What this name of a directory that stays stands for on the medium."""
+        directory = self.match.ino[parent_of(path)]
+        return None if directory is None else self.before[directory].get(name_of(path))
 
 
 def _difference(old: OldTree, wanted: dict[bytes, Wanted]) -> _Changes:
@@ -265,21 +271,19 @@ def _difference(old: OldTree, wanted: dict[bytes, Wanted]) -> _Changes:
     for path in wanted:
         if path:
             below[parent_of(path)].append(path)
-    links: dict[bytes, list[bytes]] = defaultdict(list)
-    unlinks: dict[bytes, list[bytes]] = defaultdict(list)
-    for path in wanted:
-        directory = parent_of(path)
-        if not path or match.ino[directory] is None:
+    changes = _Changes(old, wanted, match, old.names_by_directory(), {}, {}, _attributes(old, wanted, match), below)
+    for directory, node in wanted.items():
+        ino = match.ino[directory]
+        if node.entry.type != "dir" or ino is None:
             continue
-        before = old.paths.get(path)
-        if before is None or before.ino != match.ino[path]:
-            links[directory].append(path)
-    for path in old.paths:
-        directory = parent_of(path)
-        stays = directory in wanted and match.ino[directory] == old.paths[directory].ino
-        if path and path not in wanted and stays and wanted[directory].entry.type == "dir":
-            unlinks[directory].append(path)
-    return _Changes(old, wanted, match, links, unlinks, _attributes(old, wanted, match), below)
+        children = below.get(directory, [])
+        changes.links[directory] = [
+            p for p in children if match.ino[p] is None or changes.named_before(p) != match.ino[p]
+        ]
+        gone = changes.before[ino].keys() - {name_of(path) for path in children}
+        prefix = directory + b"/" if directory else b""
+        changes.unlinks[directory] = sorted(prefix + name for name in gone)
+    return changes
 
 
 def _attributes(old: OldTree, wanted: dict[bytes, Wanted], match: _Matches) -> dict[bytes, SetAttr]:
@@ -323,16 +327,14 @@ def _dirent_size(path: bytes, pair: bool) -> _Size:
 def _attribute_size(change: SetAttr) -> _Size:
     refs = len(change.set_xattrs) + len(change.remove_xids)
     payload = len(change.entry.link or b"")
-    return _Size(
-        _pad4(INODE_BYTES + payload) + refs * XREF_BYTES, INODE_SUMMARY_BYTES + refs * XREF_SUMMARY_BYTES
-    )
+    return _Size(_pad4(INODE_BYTES + payload) + refs * XREF_BYTES, INODE_SUMMARY_BYTES + refs * XREF_SUMMARY_BYTES)
 
 
 def _directory_size(changes: _Changes, directory: bytes, strategy: Strategy) -> _Size:
     """What the changes of one directory that stays cost in the commit set."""
     total = _Size()
     for path in changes.links.get(directory, ()):
-        total += _dirent_size(path, strategy is Strategy.FLIP and path in changes.old.paths)
+        total += _dirent_size(path, strategy is Strategy.FLIP and changes.named_before(path) is not None)
     for path in changes.unlinks.get(directory, ()):
         total += _dirent_size(path, False)
     if directory in changes.attributes:
@@ -344,7 +346,7 @@ def _set_size(changes: _Changes, strategy: Strategy, rebuilt: set[bytes]) -> _Si
     total = _Size()
     for directory in changes.touched() - rebuilt:
         total += _directory_size(changes, directory, strategy)
-    for path, change in changes.attributes.items():
+    for change in changes.attributes.values():
         if change.entry.type != "dir":
             total += _attribute_size(change)
     for directory in rebuilt:
@@ -412,26 +414,55 @@ def _rebuild_bytes(changes: _Changes, rebuilt: set[bytes]) -> int:
     return total
 
 
+@dataclass(slots=True)
+class _Move:
+    """Rebuilding one directory with every changed one below it: what the commit set loses by it, what staging pays."""
+
+    top: bytes
+    gain: int = 0
+    directories: set[bytes] = field(default_factory=set)
+
+
+def _moves(changes: _Changes, strategy: Strategy, rebuilt: set[bytes]) -> list[_Move]:
+    moves: dict[bytes, _Move] = {}
+    for directory in changes.touched() - rebuilt:
+        cost = _directory_size(changes, directory, strategy).bytes
+        chain: list[bytes] = []
+        for top in (directory, *_ancestors(directory)):
+            if not top or changes.match.ino[top] is None:
+                break  # the root cannot move; a new directory is no part of the commit set
+            chain.append(top)
+            move = moves.setdefault(top, _Move(top, -_dirent_size(top, strategy is Strategy.FLIP).bytes))
+            move.gain += cost
+            move.directories.update(chain)
+    return [move for move in moves.values() if move.gain > 0]
+
+
 def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) -> set[bytes]:
-    """The directories to rebuild so that the commit set fits its block: the dearest first. Raises TooBig."""
+    """The directories to rebuild so that the commit set fits its block: the cheapest that suffice. Raises TooBig."""
     rebuilt: set[bytes] = set()
+    before = None
     while True:
-        closed = _closed_downwards(changes, rebuilt, shares)
-        size = _set_size(changes, strategy, closed)
+        size = _set_size(changes, strategy, rebuilt)
         limit = medium.limit(strategy.value, size.summary)
         if size.bytes <= limit:
-            return closed
-        candidates = [d for d in changes.touched() if d and d not in closed]
-        best = max(candidates, key=lambda d: (_directory_size(changes, d, strategy).bytes, d), default=None)
-        if best is None or _set_size(changes, strategy, closed | {best}).bytes >= size.bytes:
+            return rebuilt
+        moves = _moves(changes, strategy, rebuilt)
+        if not moves or (before is not None and size.bytes >= before):
             raise TooBig(
                 f"the commit set needs {size.bytes} bytes, and one block of this medium takes {max(limit, 0)} by "
                 f"{strategy.value}: change fewer names of the root directory in one upgrade"
             )
-        rebuilt.add(best)
+        before = size.bytes
+        enough = [move for move in moves if move.gain >= size.bytes - limit]
+        if enough:
+            best = min(enough, key=lambda move: (_rebuild_bytes(changes, move.directories), move.top))
+        else:
+            best = max(moves, key=lambda move: (move.gain, move.top))
+        rebuilt = _closed_downwards(changes, rebuilt | best.directories, shares)
 
 
-# ---- choosing ----------------------------------------------------------------------------------------------------------
+# ---- choosing --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,8 +485,10 @@ def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[R
         return _Choice(strategy, rebuilt, f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}")
     swap = _swap_set(changes, shares)
     if swap is None:
-        raise StrategyError("swap needs every change below one directory that is not the root, and no file that stays "
-                            "but takes new metadata")
+        raise StrategyError(
+            "swap needs every change below one directory that is not the root, and no file that stays "
+            "but takes new metadata"
+        )
     top = min(swap, key=len)
     return _Choice(strategy, swap, f"all changes lie below {escape_path(top).decode()}: one dirent moves it")
 
@@ -485,7 +518,7 @@ def _choose(changes: _Changes, medium: Medium, readers: tuple[Reader, ...], stra
     raise StrategyError("no strategy holds here: " + "; ".join(reasons))
 
 
-# ---- putting it together ---------------------------------------------------------------------------------------------------
+# ---- putting it together ---------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -530,8 +563,7 @@ class _Builder:
     def _must_link(self, path: bytes) -> bool:
         if isinstance(self.refs[parent_of(path)], New):
             return True
-        before = self.changes.old.paths.get(path)
-        return before is None or before.ino != self.refs[path]
+        return self.changes.named_before(path) != self.refs[path]
 
     def _link(self, path: bytes) -> None:
         parent = parent_of(path)
@@ -542,9 +574,9 @@ class _Builder:
     def _unlinks(self) -> None:
         for directory, paths in sorted(self.changes.unlinks.items()):
             ref = self.refs[directory]
-            if isinstance(ref, int):
+            if paths and isinstance(ref, int):
                 mtime = self.changes.wanted[directory].entry.time
-                self.plan.unlinks += (Unlink(ref, path, mtime) for path in sorted(paths))
+                self.plan.unlinks += (Unlink(ref, path, mtime) for path in paths)
 
     def _attributes(self) -> None:
         """Last of all: a directory's own node must be newer than its names' times."""
@@ -554,7 +586,7 @@ class _Builder:
 
 
 def _check_xattrs(wanted: dict[bytes, Wanted], medium: Medium, readers: tuple[Reader, ...]) -> None:
-    """A kernel without xattr support refuses a medium that holds one: the first needs a reader that is known to cope."""
+    """A kernel without xattr support refuses a medium that holds one: the first needs a reader known to cope."""
     if medium.has_xattrs or not any(node.entry.xattrs for node in wanted.values()):
         return
     if any(reader.xattr is False for reader in readers) or not any(reader.xattr for reader in readers):
@@ -586,8 +618,7 @@ def make_plan(
     _check_xattrs(wanted, medium, readers)
     changes = _difference(old, wanted)
     if not changes.touched() and not changes.attributes:
-        kept = replace(Plan(Strategy.SWAP, "nothing changes"), unchanged=len(wanted))
-        return kept
+        return Plan(Strategy.SWAP, "nothing changes", unchanged=len(wanted))
     choice = _choose(changes, medium, readers, strategy)
     plan = Plan(choice.strategy, choice.reason, warnings=_warnings(wanted, readers))
     return _Builder(changes, choice, plan).build()

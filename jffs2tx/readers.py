@@ -96,6 +96,15 @@ _TABLE = (
         notes={Strategy.SEAL: "a kernel without summary support"},
     ),
     Reader(
+        "linux-xattr",
+        "Linux from 4.5 with CONFIG_JFFS2_FS_XATTR, with or without summary support",
+        _ALL_BUT_SEAL,
+        summary=None,
+        xattr=True,
+        empty_scan_bytes=1024,
+        notes={Strategy.SEAL: "a kernel without summary support"},
+    ),
+    Reader(
         "u-boot",
         "U-Boot since late 2008",
         _ALL_BUT_SEAL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jffs2tx import acl
+from jffs2tx.errors import InvalidValue, printable
 
 #: JFFS2_XPREFIX_*. A prefix that ends in a dot is followed by the name on the medium; the others are the whole name.
 PREFIXES = {
@@ -15,13 +16,16 @@ PREFIXES = {
 
 
 def xattr_to_medium(full_name: bytes, value: bytes, endian: str) -> tuple[int, bytes, bytes]:
-    """Prefix code, name and data as they stand on the medium. Raises ValueError for what JFFS2 cannot hold."""
+    """Prefix code, name and data as they stand on the medium. Raises InvalidValue for what JFFS2 cannot hold."""
     for code, prefix in PREFIXES.items():
         if full_name == prefix and not prefix.endswith(b"."):
-            return code, b"", acl.to_medium(value, endian)
+            try:
+                return code, b"", acl.to_medium(value, endian)
+            except ValueError as error:
+                raise InvalidValue(f"attribute '{printable(full_name)}': {error}") from None
         if prefix.endswith(b".") and full_name.startswith(prefix) and full_name != prefix:
             return code, full_name[len(prefix) :], value
-    raise ValueError(f"JFFS2 cannot hold the attribute '{full_name.decode('ascii', 'backslashreplace')}'")
+    raise InvalidValue(f"JFFS2 cannot hold the attribute '{printable(full_name)}'")
 
 
 def xattr_from_medium(xprefix: int, name: bytes, data: bytes, endian: str) -> tuple[bytes, bytes] | None:

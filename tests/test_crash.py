@@ -386,6 +386,7 @@ def test_words():
         "prog 0x4020+16: prefix 12",
         "prog 0x4020+16: 0..16 half-programmed (seed 1)",
         "prog 0x4020+16: prefix 4, 4..8 half-programmed (mask 0x55)",
+        "prog 0x4020+16: prefix 4, 4..8 half-programmed (seed 1)",
         "prog 0x4020+16: suffix from 12",
         "prog 0x4020+16: prefix 4, suffix from 8",
     ]:

@@ -278,6 +278,12 @@ def test_file_rules_follow_from_its_content(tmp_path):
     assert again.read(2048, 512) == b"\x00" * 100 + b"\xff" * 412
 
 
+def test_erased_bytes_at_the_end_of_a_short_file_are_not_programmed(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(b"\xff" * 100)
+    assert image(path, nand()).prog(0, b"\x00" * 2048) == 0
+
+
 def test_read_only_file(tmp_path):
     path = tmp_path / "image"
     path.write_bytes(b"\x55" * 100)

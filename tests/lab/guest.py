@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import suppress
+from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import tree  # noqa: E402  (the path above finds it; the package around it is not needed here)
+import tree
 
 MODULES = "/run/lab/modules"
 SCRATCH = "/run/lab"
@@ -309,7 +311,7 @@ class Guest:
 
     def run(self):
         self.kmsg.drain()
-        self.event(event="up", seconds=float(open("/proc/uptime").read().split()[0]))
+        self.event(event="up", seconds=float(Path("/proc/uptime").read_text().split()[0]))
         for index, case in self.job["cases"]:
             self.event(event="case", index=index)
             try:
@@ -450,10 +452,8 @@ class Guest:
                 process.wait(timeout=step["timeout"])
             except subprocess.TimeoutExpired:
                 result["error"] = f"still running after {step['timeout']} s"
-            try:  # what it left in the background too
+            with suppress(ProcessLookupError):  # what it left in the background too
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             result["rc"] = process.wait()
             for name, file in (("stdout", out), ("stderr", err)):
                 file.seek(0)

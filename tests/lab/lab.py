@@ -406,7 +406,7 @@ class _Boot:
         self.console = console.read_text(errors="backslashreplace") if console.exists() else ""
         self.console += (self.dir / "qemu.log").read_text(errors="backslashreplace")
         blobs = self.dir / "blobs.bin"
-        self._blobs = open(blobs, "rb") if blobs.exists() else None
+        self._blobs = open(blobs, "rb") if blobs.exists() else None  # noqa: SIM115 - closed with the job
         by_index = {index: case for index, case, _, _ in self.cases}
         at = None
         events = self.dir / "events.jsonl"

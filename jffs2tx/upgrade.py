@@ -1,0 +1,194 @@
+"""An upgrade of a whole tree: compared, planned, proved dry, staged, committed, settled; and recovery from a cut."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.device import Flash
+from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
+from jffs2tx.manifest import Entry, Manifest
+from jffs2tx.plan import Medium, Old, OldTree, Plan, Wanted, make_plan
+from jffs2tx.readers import Reader, compressors, named
+from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask
+
+_COMPRESSION_BY_NUMBER = {0: "none", 1: "zero", 2: "rtime", 6: "zlib", 7: "lzo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What recover found and did."""
+
+    state_before: str
+    blocks_erased: int
+    nodes_moved: int
+    bits_cleared: int
+
+    @property
+    def did_nothing(self) -> bool:
+        return not (self.blocks_erased or self.nodes_moved or self.bits_cleared)
+
+
+def recover(flash: Flash, *, endian: str | None = None) -> Recovery:
+    """Finishes a committed transaction or clears a staged one. Idempotent; may be cut at any point and run again."""
+    out = ffi.new("struct jx_recovery *")
+    check(lib.jx_recover(flash.handle, make_reader(endian, True, 256), out), doing="recovering")
+    return Recovery(STATES[out.state_before], out.blocks_erased, out.nodes_moved, out.bits_cleared)
+
+
+# ---- the two trees and the medium ------------------------------------------------------------------------------------
+
+
+def old_tree(fs: FileSystem) -> OldTree:
+    """The tree on the medium as the planner wants it; files are hashed when asked for, each once."""
+    hashes: dict[int, str] = {}
+    links: dict[int, int] = {}
+
+    def sha256(ino: int) -> str:
+        if ino not in hashes:
+            digest = hashlib.sha256()
+            for chunk in fs.chunks_ino(ino):
+                digest.update(chunk)
+            hashes[ino] = digest.hexdigest()
+        return hashes[ino]
+
+    paths = {}
+    for path, status in fs.walk():
+        refs = fs.xattr_refs(status.ino)
+        group = None
+        if status.type != "dir" and status.nlink > 1:
+            group = links.setdefault(status.ino, len(links) + 1)
+        entry = Entry(
+            path=path,
+            type=status.type,
+            mode=status.mode,
+            uid=status.uid,
+            gid=status.gid,
+            time=status.mtime,
+            size=status.size if status.type == "file" else 0,
+            link=fs.readlink_ino(status.ino) if status.type == "link" else None,
+            device=status.device,
+            inode=group,
+            xattrs={name: value for name, (value, _) in refs.items()},
+        )
+        paths[path] = Old(status.ino, entry, {name: xid for name, (_, xid) in refs.items()})
+    return OldTree(paths, sha256)
+
+
+def wanted_tree(manifest: Manifest) -> dict[bytes, Wanted]:
+    return {entry.path: Wanted(entry) for entry in manifest}
+
+
+def medium_of(fs: FileSystem) -> Medium:
+    geometry = fs.flash.geometry
+    geo = geometry.to_c()
+
+    def limit(strategy: str, summary_bytes: int) -> int:
+        return lib.jx_strategy_limit(STRATEGIES.index(strategy), geo, summary_bytes)
+
+    def suits(strategy: str) -> bool:
+        return lib.jx_strategy_suits(STRATEGIES.index(strategy), geo) == lib.JX_OK
+
+    return Medium(geometry.kind, geometry.erase_size, suits, limit, fs.has_xattrs)
+
+
+# ---- plan and apply --------------------------------------------------------------------------------------------------
+
+
+def _compression(fs: FileSystem, readers: tuple[Reader, ...]) -> int:
+    """What the medium already uses, and what every reader is known to have."""
+    used = {_COMPRESSION_BY_NUMBER[c] for c in fs.compressions() if c in _COMPRESSION_BY_NUMBER}
+    allowed = used | set(compressors(readers)) | {"none", "zero"}
+    if "lzo" not in used:
+        allowed.discard("lzo")  # three times the time for the same size as zlib
+    return compression_mask(allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A plan with its figures; `figures` are None where nothing changes."""
+
+    plan: Plan
+    figures: Figures | None
+    recovery: Recovery | None = None
+
+
+def _prove(fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, ...], progress: Progress) -> Figures:
+    """The whole upgrade without a write: content is checked, sizes are exact. Raises what would stop it."""
+    with Run(fs, plan, dry=True, **_settings(fs, readers)) as run:
+        run.stage(content, progress, "check")
+        run.prepare()
+        return run.figures
+
+
+def _wants_summary(fs: FileSystem, readers: tuple[Reader, ...]) -> bool:
+    """Summaries where the medium has them already and every reader of them copes with what they list."""
+    return fs.has_summaries and all(reader.summary is not True or reader.xattr_in_summary for reader in readers)
+
+
+def _settings(fs: FileSystem, readers: tuple[Reader, ...]) -> dict:
+    return {"mask": _compression(fs, readers), "summary": _wants_summary(fs, readers)}
+
+
+def plan_upgrade(
+    fs: FileSystem,
+    wanted: dict[bytes, Wanted],
+    content: Content,
+    *,
+    readers: tuple[Reader, ...] | None = None,
+    strategy: str = "auto",
+    progress: Progress = None,
+) -> Outcome:
+    """What apply_upgrade would do, proved without a write. Raises what would stop it."""
+    readers = readers or named(("linux",))
+    plan = make_plan(old_tree(fs), wanted, medium_of(fs), readers, strategy)
+    if plan.is_empty:
+        return Outcome(plan, None)
+    return Outcome(plan, _prove(fs, plan, content, readers, progress))
+
+
+def apply_upgrade(
+    flash: Flash,
+    wanted: dict[bytes, Wanted],
+    content: Content,
+    *,
+    readers: tuple[Reader, ...] | None = None,
+    strategy: str = "auto",
+    endian: str | None = None,
+    tag: bytes = bytes(16),
+    progress: Progress = None,
+    settle: bool = True,
+) -> Outcome:
+    """Lands the wanted tree as one transaction.
+
+    First what an earlier cut left is cleared; then the whole is proved dry; then it is staged, committed and settled.
+    An error before the commit leaves the old tree. `tag` (16 bytes) is what the blocks say of this transaction.
+    """
+    readers = readers or named(("linux",))
+    with FileSystem(flash, endian=endian) as fs:
+        outcome = plan_upgrade(fs, wanted, content, readers=readers, strategy=strategy, progress=progress)
+        if outcome.plan.is_empty:
+            return outcome
+        unfinished = fs.status.state == "committed"
+    if unfinished:
+        recover(flash, endian=endian)
+    with FileSystem(flash, endian=endian) as fs:
+        plan = make_plan(old_tree(fs), wanted, medium_of(fs), readers, strategy) if unfinished else outcome.plan
+        figures = _land(fs, plan, content, readers, tag, progress)
+    done = recover(flash, endian=endian) if settle else None
+    return Outcome(plan, figures, done)
+
+
+def _land(
+    fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, ...], tag: bytes, progress: Progress
+) -> Figures:
+    with Run(fs, plan, dry=False, tag=tag, **_settings(fs, readers)) as run:
+        try:
+            run.stage(content, progress, "stage")
+            run.prepare()
+        except BaseException:
+            run.abort()
+            raise
+        run.commit()
+        return run.figures
