@@ -97,6 +97,7 @@ class FileSystem:
         out = ffi.new("jx_fs **")
         check(lib.jx_fs_open(flash.handle, self._reader, out), doing="reading the file system", path=path)
         self._handle = out[0]
+        self._adopted: set[int] = set()
 
     @property
     def handle(self):
@@ -184,6 +185,21 @@ class FileSystem:
             if shown is not None:
                 result[shown[0]] = (shown[1], one.xid)
         return result
+
+    # ---- what a cut left staged ----
+
+    def orphans(self) -> list[int]:
+        """Inodes in staging blocks that nothing reaches, whole or not."""
+        count = check(lib.jx_fs_orphans(self.handle, ffi.NULL, 0))
+        found = ffi.new("uint32_t[]", max(count, 1))
+        lib.jx_fs_orphans(self.handle, found, count)
+        return list(found[0:count])
+
+    def adopt(self, ino: int) -> None:
+        """From now on this orphan counts as needed: a transaction on this handle may name it. Again: no effect."""
+        if ino not in self._adopted:
+            check(lib.jx_fs_adopt(self.handle, ino), doing=f"taking over staged inode {ino}")
+            self._adopted.add(ino)
 
     # ---- paths ----
 

@@ -46,7 +46,7 @@ def manifest_of(fs: FileSystem, progress: ProgressCallback | None = None) -> Man
             entry = entry_of(fs, path, status)
             if entry.type == "file":
                 if status.ino not in hashes:
-                    hashes[status.ino] = _sha256(fs, status.ino)
+                    hashes[status.ino] = sha256_of(fs, status.ino)
                     done += status.size
                     if progress:
                         progress("hash", done, total)
@@ -59,7 +59,8 @@ def manifest_of(fs: FileSystem, progress: ProgressCallback | None = None) -> Man
     return Manifest(entries)
 
 
-def _sha256(fs: FileSystem, ino: int) -> str:
+def sha256_of(fs: FileSystem, ino: int) -> str:
+    """Of a regular file's content. Raises Corrupt."""
     digest = hashlib.sha256()
     for chunk in fs.chunks_ino(ino):
         digest.update(chunk)
