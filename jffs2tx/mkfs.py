@@ -81,7 +81,7 @@ def write_image(
     summary: bool = False,
     progress: Progress = None,
 ) -> Figures:
-    """An image file of the tree; geometry.size 0: as many eraseblocks as it takes. The file appears whole or not at all."""
+    """An image file of the tree, which appears whole or not at all. geometry.size 0: as many blocks as it takes."""
     settings = {"endian": endian, "compression": compression, "summary": summary}
     if not geometry.size:
         geometry = replace(geometry, size=geometry.erase_size * _blocks_for(geometry, manifest, content, **settings))
