@@ -257,18 +257,25 @@ class FileSystem:
         return self.xattrs_ino(self.resolve(path))
 
     def walk(
-        self, top: bytes = b"", onerror: Callable[[bytes, Jffs2txError], None] | None = None
+        self,
+        top: bytes = b"",
+        onerror: Callable[[bytes, Jffs2txError], None] | None = None,
+        ino: int | None = None,
+        deep: bool = True,
     ) -> Iterator[tuple[bytes, Stat]]:
-        """Every path from top on (the root is b"") with its stat, parents first, names sorted. A directory is entered
-        once. With onerror what cannot be read is handed to it and left out; without, it is raised.
+        """Every path from top on (the root is b"") with its stat, parents first, names sorted; with deep false only
+        one directory's. ino: what top stands for, where that is known. A directory is entered once.
+
+        With onerror what cannot be read is handed to it and left out; without, it is raised.
         """
         entered = set()
-        pending = [(top, self.resolve(top))]
+        pending = [(top, self.resolve(top) if ino is None else ino)]
         while pending:
             path, ino = pending.pop()
             try:
                 status = self.stat_ino(ino)
-                below = self._children(path, ino) if status.type == "dir" and ino not in entered else []
+                enter = status.type == "dir" and ino not in entered and (deep or not entered)
+                below = self._children(path, ino) if enter else []
             except Jffs2txError as error:
                 if onerror is None:
                     raise

@@ -200,8 +200,14 @@ def _geometry(
         if not probe.erased and not probe.cleanmarkers:
             guesses.append("bit-writable NOR (though it has no cleanmarkers; --page-size says that it is a NAND)")
         return Geometry("nor", device_size, erase_size)
-    subpage = subpage_size or (page_size // 4 if page_size >= LARGE_PAGE_BYTES else page_size)
-    return Geometry("nand", device_size, erase_size, page_size, subpage, OOB_AVAIL_BYTES)
+    return Geometry(
+        "nand", device_size, erase_size, page_size, subpage_size or assume_subpage(page_size), OOB_AVAIL_BYTES
+    )
+
+
+def assume_subpage(page_size: int) -> int:
+    """What SLC chips of this page usually take."""
+    return page_size // 4 if page_size >= LARGE_PAGE_BYTES else page_size
 
 
 def _is_power_of_two(number: int) -> bool:
