@@ -23,6 +23,9 @@ USUAL_ERASE_SIZE_BYTES = 64 * 1024
 LARGE_PAGE_BYTES = 2048
 CERTAIN = 2  # jx_probe.evidence
 
+#: So many cleanmarkers, none between multiples of the size they show: a smaller eraseblock is out of the question.
+ENOUGH_CLEANMARKERS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -245,6 +248,8 @@ def _check_erase_size(path: str, probe: Probe, erase_size: int, page_size: int |
         reason = "nodes cross its boundaries"
     elif certain and probe.summaries and erase_size != probe.erase_size:
         reason = "summaries show another"
+    elif certain and erase_size < probe.erase_size and probe.cleanmarkers >= ENOUGH_CLEANMARKERS:
+        reason = f"all {probe.cleanmarkers} cleanmarkers stand at multiples of {_shown(probe.erase_size)}"
     elif certain and erase_size > probe.erase_size:
         reason = "cleanmarkers stand within such blocks"
     else:
