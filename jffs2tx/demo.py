@@ -6,6 +6,7 @@ status 1 if any cut leaves anything but wholly the old or wholly the new tree.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -180,8 +181,9 @@ class Trial:
     def _operation(self, cut: int, tear: int) -> str:
         if cut == self.crashes.count:
             return "after the last one"
-        words = self.crashes.words(cut, tear)  # such as "prog 0x20000+64: prefix 12"
-        return f"{cut} {words.split()[0]}, {words.partition(': ')[2]}"
+        words = self.crashes.words(cut, tear)  # such as "prog 0x20000+64: prefix 12, 12..64 half-programmed (seed 1)"
+        how = re.sub(r"(, )?[0-9.]+ half-programmed .*", r"\1bits torn", words.partition(": ")[2])
+        return f"{cut} {words.split()[0]}, {how.replace('nothing', 'not begun')}"
 
 
 # ---- one chip --------------------------------------------------------------------------------------------------------
@@ -275,8 +277,8 @@ def _cuts(trials: list[Trial], columns: list[list[Instant]]) -> Table:
 def _changes(outcome: Outcome) -> str:
     plan = outcome.plan
     return (
-        f"{len(plan.inodes)} inodes new or edited ({format_bytes(plan.content_bytes)}), {len(plan.removed)} paths gone, "
-        f"{len(plan.attributes)} with new metadata, {plan.unchanged} as they were"
+        f"{len(plan.inodes)} inodes new or edited ({format_bytes(plan.content_bytes)}), {len(plan.removed)} paths "
+        f"gone, {len(plan.attributes)} with new metadata, {plan.unchanged} as they were"
     )
 
 

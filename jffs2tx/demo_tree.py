@@ -12,8 +12,8 @@ from pathlib import Path
 #: Where real files come from, in this order, until there are enough of them.
 PLACES = ("etc", "usr/lib/python3.11", "usr/share/zoneinfo", "usr/share/perl", "usr/lib/python3", "usr/share/doc")
 FILES = 3000
-TOTAL_BYTES = 30 << 20
-LARGEST_BYTES = 512 << 10
+TOTAL_BYTES = 24 << 20
+LARGEST_BYTES = 256 << 10
 TIME_SECONDS = 1_700_000_000  # of what the demo makes itself
 
 #: One file in so many is edited, removed, ... in the second version; which, its path's hash decides.
