@@ -375,6 +375,8 @@ int jx_fs_lookup(jx_fs *fs, uint32_t pino, const void *name, uint32_t nsize, uin
 int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out);
 /* Bytes read (0 at the end), JX_ECORRUPT, JX_EUNKNOWN_COMPR, JX_EISDIR. */
 int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t len);
+/* Whether the data CRC of an inode node holds, whatever its verdict: JX_OK, JX_ECORRUPT, JX_EINVAL no inode node. */
+int jx_fs_check_data(jx_fs *fs, uint32_t node);
 /* Link target's bytes, at most 254. */
 int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len);
 
@@ -477,13 +479,15 @@ struct jx_recovery {
 /* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
-/* Evidence of what an image is: byte order, and the smallest power of two >= 4096 that no node crosses. */
+/* Evidence of what an image is. Eraseblocks are powers of two. */
 struct jx_probe {
     uint32_t little, big;       /* well-formed headers of either order */
     uint32_t cleanmarkers;      /* inline ones */
     uint32_t erase_size_bytes;  /* 0: nothing shows it */
     uint32_t evidence;          /* 2 cleanmarkers or summaries say so; 1 node boundaries allow it; 0 none */
     uint32_t summaries;
+    uint32_t uncrossed_bytes;   /* smallest power of two >= 4096 of which no node crosses a multiple */
+    uint32_t end;               /* where the last node ends */
 };
 int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out);
 

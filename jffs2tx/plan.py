@@ -187,22 +187,24 @@ def _match(old: OldTree, wanted: dict[bytes, Wanted]) -> _Matches:
     names: dict[bytes, list[bytes]] = defaultdict(list)
     for path, leader in groups.items():
         names[leader].append(path)
-    claimed: set[int] = set()
-    chosen: dict[bytes, int | None] = {}
+    chosen: dict[bytes, int | None] = {leader: _kept(wanted, paths) for leader, paths in names.items()}
+    claimed = {ino for ino in chosen.values() if ino is not None}
     for leader, paths in names.items():
-        chosen[leader] = _same_inode(old, wanted, paths, claimed)
-        if chosen[leader] is not None:
+        if chosen[leader] is None:
+            chosen[leader] = _same_inode(old, wanted, paths, claimed)
             claimed.add(chosen[leader])
     _match_moved(old, wanted, chosen, claimed)
     return _Matches({path: chosen[leader] for path, leader in groups.items()}, groups)
 
 
-def _same_inode(old: OldTree, wanted: dict[bytes, Wanted], paths: list[bytes], claimed: set[int]) -> int | None:
+def _kept(wanted: dict[bytes, Wanted], paths: list[bytes]) -> int | None:
+    return next((wanted[path].keep for path in paths if wanted[path].keep is not None), None)
+
+
+def _same_inode(old: OldTree, wanted: dict[bytes, Wanted], paths: list[bytes], claimed: set[int | None]) -> int | None:
     """The inode on the medium that one of these names has already, if it can stay."""
     for path in paths:
         node = wanted[path]
-        if node.keep is not None and node.keep not in claimed:
-            return node.keep
         before = old.paths.get(path)
         if before is None or before.entry.type != node.entry.type or before.ino in claimed:
             continue
@@ -219,7 +221,9 @@ def _is_same(old: OldTree, before: Old, entry: Entry) -> bool:
     return same and _metadata(before.entry) == _metadata(entry)
 
 
-def _match_moved(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, int | None], claimed: set[int]) -> None:
+def _match_moved(
+    old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, int | None], claimed: set[int | None]
+) -> None:
     """A new name for content that the medium has, and that no other name keeps: the inode moves, its data stay."""
     by_size: dict[int, list[int]] = defaultdict(list)
     for before in old.paths.values():
@@ -593,7 +597,7 @@ def _check_xattrs(wanted: dict[bytes, Wanted], medium: Medium, readers: tuple[Re
         path = next(path for path, node in wanted.items() if node.entry.xattrs)
         raise Refused(
             "has an extended attribute and the medium holds none: a kernel without CONFIG_JFFS2_FS_XATTR would not "
-            "mount it any more (name a reader that has it, such as --reader linux-xattr)",
+            "mount it any more (name a reader that has it, such as --reader linux+xattr)",
             path=escape_path(path),
         )
 
