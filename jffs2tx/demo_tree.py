@@ -12,8 +12,8 @@ from pathlib import Path
 #: Where real files come from, in this order, until there are enough of them.
 PLACES = ("etc", "usr/lib/python3.11", "usr/share/zoneinfo", "usr/share/perl", "usr/lib/python3", "usr/share/doc")
 FILES = 3000
-TOTAL_BYTES = 24 << 20
-LARGEST_BYTES = 256 << 10
+TOTAL_BYTES = 20 << 20
+LARGEST_BYTES = 64 << 10
 TIME_SECONDS = 1_700_000_000  # of what the demo makes itself
 
 #: One file in so many is edited, removed, ... in the second version; which, its path's hash decides.
@@ -43,13 +43,12 @@ def make_old(root: Path) -> None:
 
 def make_new(old: Path, new: Path) -> None:
     """The second version: edits, additions, removals, renames, modes, symbolic and hard links, a changed type."""
-    shutil.copytree(old, new, symlinks=True, copy_function=_copy_again)
+    shutil.copytree(old, new, symlinks=True, copy_function=_share)
     for path in sorted(_files(new / "usr/lib"), key=os.fsencode) + sorted(_files(new / "usr/share"), key=os.fsencode):
         _change(path, path.relative_to(new))
     _write(new / "etc/release", b"2.0\n")
     (new / "usr/bin").rename(new / "usr/commands")
     _symlink(new / "usr/bin", "commands")
-    (new / "usr/commands/mv").unlink()
     _write(new / "usr/commands/mv", b"#!/bin/sh\necho mv has a file of its own now\n", 0o755)
     os.mkfifo(new / "usr/share/queue")
     for number in range(40):
@@ -83,15 +82,6 @@ def _copy(source: Path, target: Path) -> int:
     return len(data)
 
 
-def _copy_again(source: str, target: str) -> None:
-    """For copytree: the tool's hard links stay links."""
-    first = Path(target).with_name("tool")
-    if Path(source).name in ("ls", "cat", "mv") and first.exists():
-        os.link(first, target)
-    else:
-        shutil.copy2(source, target, follow_symlinks=False)
-
-
 # ---- the second one --------------------------------------------------------------------------------------------------
 
 
@@ -103,10 +93,15 @@ def _change(path: Path, name: Path) -> None:
     elif dice % RENAMED == 2:
         path.rename(path.with_name(path.name[:200] + ".moved"))
     elif dice % CHANGED_MODE == 3:
-        path.chmod(0o600)
+        _write(path, path.read_bytes(), 0o600)
     elif dice % EDITED == 4:
         data = path.read_bytes()
         _write(path, data[: len(data) // 2] + b"edited in 2.0\n" + data[len(data) // 2 :], path.stat().st_mode & 0o777)
+
+
+def _share(source: str, target: str) -> None:
+    """For copytree: a file that may stay as it is costs no copy; _write gives a changed one an inode of its own."""
+    os.link(source, target, follow_symlinks=False)
 
 
 # ---- small things ----------------------------------------------------------------------------------------------------
@@ -114,6 +109,7 @@ def _change(path: Path, name: Path) -> None:
 
 def _write(path: Path, data: bytes, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
     path.write_bytes(data)
     path.chmod(mode)
 
