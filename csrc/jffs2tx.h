@@ -479,6 +479,23 @@ struct jx_recovery {
 /* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
+/* ---- garbage collection ----------------------------------------------------- */
+
+struct jx_collection {
+    uint32_t blocks_available; /* free and dirty ones once it is done */
+    uint32_t blocks_erased;    /* their needed nodes moved, then they were erased */
+    uint32_t blocks_written;
+    uint32_t nodes_moved;
+    uint64_t bytes_moved;
+};
+/* Garbage collection until `want` blocks are free or dirty: the blocks with the fewest needed bytes are emptied into
+ * new ones, nodes unchanged, each copy read back before its block is erased. JX_ENOSPC: it cannot be had; out says how
+ * far it would get, and nothing was written. JX_ESTATE: recover first. */
+int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary,
+               struct jx_collection *out);
+/* The same without a write. */
+int jx_collect_estimate(jx_fs *fs, uint32_t want, uint32_t summary, struct jx_collection *out);
+
 /* Evidence of what an image is. Eraseblocks are powers of two. */
 struct jx_probe {
     uint32_t little, big;       /* well-formed headers of either order */

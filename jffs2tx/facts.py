@@ -33,6 +33,11 @@ def plan_facts(outcome: Outcome, geometry: Geometry) -> dict:
             "blocks_available": figures.blocks_available,
             "blocks_reserve": figures.reserve,
         }
+    if outcome.collection:
+        facts |= {
+            "collect_erased_blocks": outcome.collection.blocks_erased,
+            "collect_moved_bytes": outcome.collection.bytes_moved,
+        }
     return facts
 
 
