@@ -35,6 +35,7 @@ struct jx_inode_rec {
     uint32_t nlink;                  /* pino_nlink of the kernel */
     uint8_t exists;                  /* a visible node or dirent makes the kernel keep an inode cache */
     uint8_t alive;                   /* survives jffs2_build_filesystem */
+    uint8_t has_xrefs;               /* a good xattr reference names it, living or not */
 };
 
 /* A piece of a file: [offset, offset + len) shows node. */

@@ -341,7 +341,7 @@ struct jx_block {
     uint32_t needed_bytes;
     uint32_t free_from;  /* offset in the block from which all is 0xFF */
     uint32_t first_node, node_count; /* in jx_fs_nodes */
-    uint32_t txid;       /* of the tag */
+    uint32_t txid, sequence; /* of the tag */
 };
 uint32_t jx_fs_block_count(const jx_fs *fs);
 const struct jx_block *jx_fs_blocks(const jx_fs *fs);
@@ -478,6 +478,15 @@ struct jx_recovery {
 };
 /* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
+
+/* ---- what a cut left of staging ------------------------------------------------ */
+
+/* Inodes with nodes in staging blocks only, that nothing reaches: fills at most max, returns how many there are. The
+ * block that was staged last is left out: a page that was cut may read well now and badly later. */
+int jx_fs_orphans(const jx_fs *fs, uint32_t *inos, uint32_t max);
+/* From now on this orphan counts as needed in this handle, so that a transaction begun after it may name it.
+ * JX_ENOENT: no such orphan; JX_ECORRUPT: not whole. */
+int jx_fs_adopt(jx_fs *fs, uint32_t ino);
 
 /* ---- garbage collection ----------------------------------------------------- */
 

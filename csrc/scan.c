@@ -224,6 +224,7 @@ static void note_tag(struct scan *s, uint32_t ofs, uint32_t totlen)
     /* the last tag of a block tells: a commit block that was settled says so */
     s->block->tag = tag.role;
     s->block->txid = tag.txid;
+    s->block->sequence = tag.sequence;
     if (tag.txid > s->fs->status.txid || (tag.txid == s->fs->status.txid && tag.role >= s->fs->status.state)) {
         s->fs->status.txid = tag.txid;
         s->fs->status.state = tag.role; /* a role for now; space.c makes a state of it */

@@ -97,6 +97,7 @@ class FileSystem:
         out = ffi.new("jx_fs **")
         check(lib.jx_fs_open(flash.handle, self._reader, out), doing="reading the file system", path=path)
         self._handle = out[0]
+        self._adopted: set[int] = set()
 
     @property
     def handle(self):
@@ -185,6 +186,21 @@ class FileSystem:
                 result[shown[0]] = (shown[1], one.xid)
         return result
 
+    # ---- what a cut left staged ----
+
+    def orphans(self) -> list[int]:
+        """Inodes in staging blocks that nothing reaches, whole or not."""
+        count = check(lib.jx_fs_orphans(self.handle, ffi.NULL, 0))
+        found = ffi.new("uint32_t[]", max(count, 1))
+        lib.jx_fs_orphans(self.handle, found, count)
+        return list(found[0:count])
+
+    def adopt(self, ino: int) -> None:
+        """From now on this orphan counts as needed: a transaction on this handle may name it. Again: no effect."""
+        if ino not in self._adopted:
+            check(lib.jx_fs_adopt(self.handle, ino), doing=f"taking over staged inode {ino}")
+            self._adopted.add(ino)
+
     # ---- paths ----
 
     def resolve(self, path: str | bytes, follow: bool = False) -> int:
@@ -241,18 +257,25 @@ class FileSystem:
         return self.xattrs_ino(self.resolve(path))
 
     def walk(
-        self, top: bytes = b"", onerror: Callable[[bytes, Jffs2txError], None] | None = None
+        self,
+        top: bytes = b"",
+        onerror: Callable[[bytes, Jffs2txError], None] | None = None,
+        ino: int | None = None,
+        deep: bool = True,
     ) -> Iterator[tuple[bytes, Stat]]:
-        """Every path from top on (the root is b"") with its stat, parents first, names sorted. A directory is entered
-        once. With onerror what cannot be read is handed to it and left out; without, it is raised.
+        """Every path from top on (the root is b"") with its stat, parents first, names sorted; with deep false only
+        one directory's. ino: what top stands for, where that is known. A directory is entered once.
+
+        With onerror what cannot be read is handed to it and left out; without, it is raised.
         """
         entered = set()
-        pending = [(top, self.resolve(top))]
+        pending = [(top, self.resolve(top) if ino is None else ino)]
         while pending:
             path, ino = pending.pop()
             try:
                 status = self.stat_ino(ino)
-                below = self._children(path, ino) if status.type == "dir" and ino not in entered else []
+                enter = status.type == "dir" and ino not in entered and (deep or not entered)
+                below = self._children(path, ino) if enter else []
             except Jffs2txError as error:
                 if onerror is None:
                     raise

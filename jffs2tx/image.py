@@ -23,6 +23,9 @@ USUAL_ERASE_SIZE_BYTES = 64 * 1024
 LARGE_PAGE_BYTES = 2048
 CERTAIN = 2  # jx_probe.evidence
 
+#: So many cleanmarkers, none between multiples of the size they show: a smaller eraseblock is out of the question.
+ENOUGH_CLEANMARKERS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -200,8 +203,14 @@ def _geometry(
         if not probe.erased and not probe.cleanmarkers:
             guesses.append("bit-writable NOR (though it has no cleanmarkers; --page-size says that it is a NAND)")
         return Geometry("nor", device_size, erase_size)
-    subpage = subpage_size or (page_size // 4 if page_size >= LARGE_PAGE_BYTES else page_size)
-    return Geometry("nand", device_size, erase_size, page_size, subpage, OOB_AVAIL_BYTES)
+    return Geometry(
+        "nand", device_size, erase_size, page_size, subpage_size or assume_subpage(page_size), OOB_AVAIL_BYTES
+    )
+
+
+def assume_subpage(page_size: int) -> int:
+    """What SLC chips of this page usually take."""
+    return page_size // 4 if page_size >= LARGE_PAGE_BYTES else page_size
 
 
 def _is_power_of_two(number: int) -> bool:
@@ -239,6 +248,8 @@ def _check_erase_size(path: str, probe: Probe, erase_size: int, page_size: int |
         reason = "nodes cross its boundaries"
     elif certain and probe.summaries and erase_size != probe.erase_size:
         reason = "summaries show another"
+    elif certain and erase_size < probe.erase_size and probe.cleanmarkers >= ENOUGH_CLEANMARKERS:
+        reason = f"all {probe.cleanmarkers} cleanmarkers stand at multiples of {_shown(probe.erase_size)}"
     elif certain and erase_size > probe.erase_size:
         reason = "cleanmarkers stand within such blocks"
     else:

@@ -90,6 +90,8 @@ class Run:
         options.fresh = fresh
         options.id = tag
         out = ffi.new("jx_txn **")
+        for ino in plan.adopted:
+            fs.adopt(ino)
         check(lib.jx_txn_begin(fs.handle, options, out), doing="beginning the transaction")
         self._txn = out[0]
         self._ino = ffi.new("uint32_t *")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from jffs2tx.errors import Jffs2txError
+from jffs2tx.errors import Jffs2txError, about
 from jffs2tx.filesystem import FileSystem, Stat
 from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.progress import ProgressCallback
 
 
 def entry_of(fs: FileSystem, path: bytes, status: Stat) -> Entry:
-    """What the medium has under a path, but for the hash. `inode` is the inode number of all but directories.
+    """What the medium has under a path, but for the hash. `inode` is the inode number of what has several names.
 
     Raises Corrupt.
     """
@@ -26,7 +26,7 @@ def entry_of(fs: FileSystem, path: bytes, status: Stat) -> Entry:
         size=status.size if status.type == "file" else 0,
         link=fs.readlink_ino(status.ino) if status.type == "link" else None,
         device=status.device,
-        inode=None if status.type == "dir" else status.ino,
+        inode=status.ino if status.type != "dir" and status.nlink > 1 else None,
         xattrs=fs.xattrs_ino(status.ino),
     )
 
@@ -46,20 +46,19 @@ def manifest_of(fs: FileSystem, progress: ProgressCallback | None = None) -> Man
             entry = entry_of(fs, path, status)
             if entry.type == "file":
                 if status.ino not in hashes:
-                    hashes[status.ino] = _sha256(fs, status.ino)
+                    hashes[status.ino] = sha256_of(fs, status.ino)
                     done += status.size
                     if progress:
                         progress("hash", done, total)
                 entry = replace(entry, sha256=hashes[status.ino])
         except Jffs2txError as error:
-            if error.path is not None:
-                raise
-            raise type(error)(str(error), path=b"/" + path) from None
+            raise about(error, b"/" + path) from None
         entries.append(entry)
     return Manifest(entries)
 
 
-def _sha256(fs: FileSystem, ino: int) -> str:
+def sha256_of(fs: FileSystem, ino: int) -> str:
+    """Of a regular file's content. Raises Corrupt."""
     digest = hashlib.sha256()
     for chunk in fs.chunks_ino(ino):
         digest.update(chunk)

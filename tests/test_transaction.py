@@ -58,7 +58,7 @@ def tree_of(flash):
         result = {}
         for path, old in tree.paths.items():
             digest = tree.sha256(old.ino) if old.entry.type == "file" else None
-            names = tuple(sorted(groups[old.ino])) if old.entry.inode is not None else None
+            names = tuple(sorted(groups[old.ino])) if len(groups[old.ino]) > 1 else None
             result[path] = (old.entry, digest, names)
         return {
             path: (
