@@ -185,21 +185,24 @@ int jx_settle_committed(struct jx_txn *txn, int *stands)
 
 /* ---- recover ----------------------------------------------------------------------------- */
 
-/* Erases every block in which nothing is needed; how many, or an error. */
+/* Erases every block in which nothing is needed; how many, or an error. Commit blocks go first: the bits of one that was
+ * cut may read as committed the next time, and what its set names must still be there then. */
 static int erase_dirty(struct jx_fs *fs)
 {
     int erased = 0, err = JX_OK;
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
     if (!buf)
         return JX_ENOMEM;
-    for (uint32_t b = 0; b < fs->block_count && !err; b++) {
-        if (fs->blocks[b].state != JX_B_DIRTY)
-            continue;
-        err = jx_disarm(fs, fs->blocks[b].offset);
-        if (!err)
-            err = jx_erase_and_mark(fs, fs->blocks[b].offset, buf);
-        erased += !err;
-    }
+    for (int others = 0; others < 2; others++)
+        for (uint32_t b = 0; b < fs->block_count && !err; b++) {
+            const struct jx_block *block = &fs->blocks[b];
+            if (block->state != JX_B_DIRTY || (block->tag != JX_TAG_COMMIT) != others)
+                continue;
+            err = jx_disarm(fs, block->offset);
+            if (!err)
+                err = jx_erase_and_mark(fs, block->offset, buf);
+            erased += !err;
+        }
     free(buf);
     return err ? err : erased;
 }

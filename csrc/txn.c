@@ -34,8 +34,10 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
         return JX_ELIMIT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
-    if (fs->status.state == JX_TXN_COMMITTED)
-        return JX_ESTATE; /* recover first: what it protects is still in its commit block */
+    /* Recover first: what a committed one protects is still in its commit block, and a commit that was cut may have left
+     * bits that read otherwise the next time, under a version number that would be given again. */
+    if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || fs->status.state == JX_TXN_STAGED))
+        return JX_ESTATE;
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
 
@@ -106,6 +108,8 @@ int jx_txn_abort(jx_txn *txn)
         int e = block == txn->commit_block ? jx_disarm_set(txn) : JX_OK;
         if (!e)
             e = jx_erase_and_mark(txn->fs, block, txn->check);
+        if (e && block == txn->commit_block)
+            return e; /* it may yet be read as committed: what it names stays */
         err = err ? err : e;
     }
     return err;
@@ -531,12 +535,14 @@ int jx_txn_commit(jx_txn *txn)
     err = jx_flash_sync(txn->fs->flash);
     if (!err)
         err = jx_settle_committed(txn, &stands);
-    if (stands)
-        txn->phase = JX_PHASE_COMMITTED;
-    else if (err == JX_EVERIFY)
-        jx_txn_abort(txn);
     if (!err)
         err = jx_flash_sync(txn->fs->flash);
+    if (stands) {
+        txn->phase = JX_PHASE_COMMITTED;
+        return err == JX_ECUT ? err : JX_OK; /* what is left to settle, the status says and recover does */
+    }
+    if (err == JX_EVERIFY)
+        jx_txn_abort(txn);
     return err;
 }
 

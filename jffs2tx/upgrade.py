@@ -170,14 +170,13 @@ def apply_upgrade(
         outcome = plan_upgrade(fs, wanted, content, readers=readers, strategy=strategy, progress=progress)
         if outcome.plan.is_empty:
             return outcome
-        unfinished = fs.status.state == "committed"
-    if unfinished:
+        unfinished = fs.status.state in ("staged", "committed")
+    if unfinished:  # moves nodes as they are: the tree, and so the plan, stays what it was
         recover(flash, endian=endian)
     with FileSystem(flash, endian=endian) as fs:
-        plan = make_plan(old_tree(fs), wanted, medium_of(fs), readers, strategy) if unfinished else outcome.plan
-        figures = _land(fs, plan, content, readers, tag, progress)
+        figures = _land(fs, outcome.plan, content, readers, tag, progress)
     done = recover(flash, endian=endian) if settle else None
-    return Outcome(plan, figures, done)
+    return Outcome(outcome.plan, figures, done)
 
 
 def _land(
