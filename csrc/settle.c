@@ -60,6 +60,8 @@ static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t 
         const struct jx_node *old = &fs->nodes[fs->dirents[i]];
         if (old->version >= winner->version)
             break;
+        if (old->verdict == JX_V_BAD_HEADER)
+            continue; /* a summary lists it, but what stands there is something else */
         int done = clear_accurate(fs, old->offset);
         if (done < 0)
             return done;

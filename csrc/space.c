@@ -30,7 +30,7 @@ static void need_dirents(struct jx_fs *fs)
         if (!dir->alive)
             continue;
         const struct jx_inode_rec *child = n->child ? jx_inode_find(fs, n->child) : NULL;
-        n->needed = (child && child->exists) || winner > first;
+        n->needed = (child && child->exists && !jx_is_ghost(n)) || winner > first;
     }
 }
 
@@ -43,8 +43,12 @@ static int need_inodes(struct jx_fs *fs)
         int err = jx_map_inode(fs, rec->ino);
         if (err == JX_ENOMEM)
             return err;
-        if (fs->map.meta != JX_NONE)
+        if (fs->map.meta != JX_NONE) {
+            uint32_t time = jx_time_dirent(fs, rec->ino, fs->nodes[fs->map.meta].version);
             fs->nodes[fs->map.meta].needed = 1;
+            if (time != JX_NONE)
+                fs->nodes[time].needed = 1;
+        }
         for (uint32_t k = 0; k < fs->map.count; k++)
             fs->nodes[fs->map.frags[k].node].needed = 1;
     }

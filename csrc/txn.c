@@ -30,7 +30,8 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
 {
     if (options->strategy > JX_LIFT)
         return JX_EINVAL;
-    if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
+    if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT ||
+        fs->highest_xseqno >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
         return JX_ELIMIT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
@@ -149,7 +150,7 @@ static int next_version(struct jx_txn *txn, uint32_t ino, uint32_t *version)
     struct jx_inode_rec *rec = jx_inode_find(txn->fs, ino);
     if (!rec || !rec->alive)
         return JX_ENOENT;
-    if (rec->highest_version + 1 >= JX_NUMBER_LIMIT)
+    if (rec->highest_version >= JX_NUMBER_LIMIT - 1)
         return JX_ELIMIT;
     *version = ++rec->highest_version;
     return JX_OK;
