@@ -19,13 +19,10 @@ def mode(flash, path):
 
 
 def deleted_without_summary_support(*older):
-    """A file under a summary whose nodes a kernel without summary support has marked obsolete since."""
-    nodes = [ROOT, *older, dirent(1, 3, b"gone", 2), inode(2, 1, b"data"), dirent(1, 4, b"kept", 3), inode(3, 1, b"x")]
-    whole = bytearray(block(*nodes, summary=range(len(nodes))))
-    for node in (dirent(1, 3, b"gone", 2), inode(2, 1, b"data")):
-        at = whole.index(node)
-        whole[at : at + len(node)] = obsolete(node)
-    return medium(bytes(whole))
+    """One of two names of a file, under a summary, that a kernel without summary support has removed since."""
+    gone = dirent(1, 3, b"gone", 3)
+    nodes = [ROOT, *older, gone, dirent(1, 4, b"kept", 3), inode(3, 1, b"x")]
+    return medium(block(*nodes, summary=range(len(nodes))).replace(gone, obsolete(gone)))
 
 
 def test_a_name_of_a_summary_whose_node_is_obsolete_is_not_listed():
@@ -39,7 +36,7 @@ def test_a_name_of_a_summary_whose_node_is_obsolete_is_not_listed():
 
 def test_such_a_name_still_hides_an_older_one():
     """jffs2_sum_process_sum_data hands it to jffs2_add_fd_to_list, which drops the older."""
-    flash = deleted_without_summary_support(dirent(1, 2, b"gone", 3))
+    flash = deleted_without_summary_support(inode(2, 1, b"old"), dirent(1, 2, b"gone", 2))
     assert content(flash) == {b"kept": b"x"}
 
 
