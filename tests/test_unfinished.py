@@ -3,10 +3,13 @@
 import pytest
 
 from jffs2tx._ffi import ffi, lib
+from jffs2tx.device import Geometry
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import recover
 from tests.crafted import ERASE, LINUX_SUMMARY, NAND, NOR, content, crash, cuts, filesystem, operations, state
+
+NOR_ECC = [Geometry("nor-ecc", 32 * ERASE, ERASE, unit) for unit in (8, 32, 64)]  # units that a node does not fit in
 
 CASES = [(NOR, "swap"), (NOR, "flip"), (NAND, "swap"), (NAND, "seal"), (NAND, "lift")]
 OLD = {b"a": b"A" * 10, b"d/x": b"old"}
@@ -36,6 +39,18 @@ def test_the_next_upgrade_lands_after_any_cut(geometry, strategy):
         put(after, b"next")
         assert content(after) == OLD | {b"d/x": b"next"}
     assert seen >= {"staged", "committed", "settled"}
+
+
+@pytest.mark.parametrize("strategy", ["swap", "seal"])
+@pytest.mark.parametrize("geometry", NOR_ECC, ids=lambda geometry: str(geometry.write_size))
+def test_small_programming_units(geometry, strategy):
+    flash = upgraded(geometry, strategy)
+    found = [content(crash(flash, cut)) for cut in cuts(flash)]
+    turn = found.index(NEW)
+    assert found == [OLD] * turn + [NEW] * (len(found) - turn)
+    for at in range(0, geometry.size, ERASE):
+        start = flash.read(at, ERASE)
+        assert start.count(b"\xff") == ERASE or start[:2] == b"\x85\x19"
 
 
 @pytest.mark.parametrize(("geometry", "strategy"), CASES)
