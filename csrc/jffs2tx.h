@@ -346,6 +346,7 @@ struct jx_block {
     uint32_t free_from;  /* offset in the block from which all is 0xFF */
     uint32_t first_node, node_count; /* in jx_fs_nodes */
     uint32_t txid, sequence; /* of the tag */
+    uint8_t staged_last;     /* no staging block of its transaction has a higher sequence: a cut may have met it */
 };
 uint32_t jx_fs_block_count(const jx_fs *fs);
 const struct jx_block *jx_fs_blocks(const jx_fs *fs);
@@ -482,6 +483,10 @@ struct jx_recovery {
 };
 /* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
+
+/* Only the commit blocks of a transaction that does not stand are erased; what was staged for it stays, to be adopted by
+ * the next. JX_ESTATE: it stands. */
+int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
 /* ---- what a cut left of staging ------------------------------------------------ */
 

@@ -6,11 +6,17 @@
 
 static int suits(const struct jx_geometry *geo) { return geo->write_size_bytes > 1 ? JX_OK : JX_ESTRATEGY; }
 
+/* The first page, or as many as hold the tag and two containers. */
+static uint32_t cover_bytes(const struct jx_geometry *geo)
+{
+    return jx_align(JX_TAG_BYTES + 2 * JX_HEADER_BYTES, geo->write_size_bytes);
+}
+
 static uint32_t summary_bytes_of(uint32_t entries) { return JX_SUMMARY_BYTES + entries + JX_MARKER_BYTES; }
 
 static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 {
-    uint32_t room = geo->erase_size_bytes - geo->write_size_bytes, need = summary_bytes_of(summary_bytes);
+    uint32_t room = geo->erase_size_bytes - cover_bytes(geo), need = summary_bytes_of(summary_bytes);
     return need > JX_MAX_SUMMARY || need > room ? 0 : (room - need) / 4 * 4;
 }
 
@@ -23,13 +29,13 @@ static uint32_t set_at(const struct jx_txn *txn)
 }
 
 /* Tag, then headers back to back that each cover the block up to its end: one damaged header opens nothing. */
-static void fill_first_page(struct jx_txn *txn)
+static void fill_cover(struct jx_txn *txn)
 {
     const struct jx_geometry *geo = &txn->fs->flash->geo;
-    uint32_t at = JX_TAG_BYTES;
-    for (; at + JX_HEADER_BYTES <= geo->write_size_bytes; at += JX_HEADER_BYTES)
+    uint32_t at = JX_TAG_BYTES, end = cover_bytes(geo);
+    for (; at + JX_HEADER_BYTES <= end; at += JX_HEADER_BYTES)
         jx_encode_header(txn->fs->endian, txn->image + at, JX_NODE_CONTAINER, geo->erase_size_bytes - at);
-    memset(txn->image + at, 0, geo->write_size_bytes - at);
+    memset(txn->image + at, 0, end - at);
 }
 
 static int fill_last_pages(struct jx_txn *txn)
@@ -65,10 +71,10 @@ static int program_pages(struct jx_txn *txn, uint32_t from, uint32_t to)
 static int prepare(struct jx_txn *txn)
 {
     const struct jx_geometry *geo = &txn->fs->flash->geo;
-    fill_first_page(txn);
+    fill_cover(txn);
     int err = fill_last_pages(txn);
     if (!err)
-        err = program_pages(txn, 0, geo->write_size_bytes);
+        err = program_pages(txn, 0, cover_bytes(geo));
     return err ? err : program_pages(txn, set_at(txn), geo->erase_size_bytes - geo->write_size_bytes);
 }
 
