@@ -504,9 +504,9 @@ struct jx_judge_options {
     uint32_t faults;         /* enum jx_fault: the states that are built */
     uint32_t prepared;       /* operations logged when jx_txn_prepare returned */
     uint32_t committed;      /* and when jx_txn_commit did */
-    uint32_t recover_faults; /* jx_recover is run on the states of these families; 0: on none */
-    uint32_t recover_every;  /* on each n-th distinct one of them; 0 and 1: on all */
-    uint32_t inner_faults;   /* and cut again inside that: these families; 0: not */
+    uint32_t recover_cuts;   /* jx_recover is run on each n-th state of whole operations; 0: on none */
+    uint32_t recover_tears;  /* and on each n-th state with a torn one; 0: on none */
+    uint32_t inner_faults;   /* enum jx_fault: with a second cut inside jx_recover; 0: without */
     uint32_t plain;          /* each look opens the file system anew: slow, a check on the judge itself */
 };
 

@@ -18,10 +18,10 @@ struct judge {
     struct jx_failure *failures;
     uint32_t max, ops;
     uint32_t first_new[MAX_READERS]; /* cut from which on this reader sees the new tree */
-    uint32_t turn;       /* distinct states that recover might be run on */
-    jx_flash *crash;     /* the state judged */
+    uint32_t turn[2];     /* states that recover might be run on: of whole operations, of torn ones */
+    jx_flash *crash;      /* the state judged */
     jx_flash *recovering; /* a simulator: the state, and recover's log on it */
-    jx_flash *inner;     /* a second cut */
+    jx_flash *inner;      /* a second cut */
     struct jx_view *view;
     struct jx_table seen; /* by content: the trees that the readers see, and RECOVERED */
 };
@@ -216,13 +216,10 @@ static void count_trees(struct judge *j, uint32_t trees)
     }
 }
 
-/* Families nest no tears: number 0 is the only one of F1. */
 static int wants_recover(struct judge *j, uint32_t tear, uint32_t record)
 {
-    uint32_t every = j->options->recover_every;
-    if (record & RECOVERED || !j->options->recover_faults || (tear && j->options->recover_faults == JX_F1_CUT))
-        return 0;
-    return !every || j->turn++ % every == 0;
+    uint32_t every = tear ? j->options->recover_tears : j->options->recover_cuts;
+    return every && !(record & RECOVERED) && j->turn[tear > 0]++ % every == 0;
 }
 
 static int judge_state(struct judge *j, uint32_t cut, uint32_t tear)

@@ -34,7 +34,7 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
         return JX_ELIMIT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
-    if (fs->status.state == JX_TXN_COMMITTED)
+    if (fs->status.state == JX_TXN_COMMITTED && !options->dry_run)
         return JX_ESTATE; /* recover first: what it protects is still in its commit block */
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }

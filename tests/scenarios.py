@@ -100,7 +100,7 @@ def churn_again(tx: Transaction, b: str) -> None:
     tx.put(f"{b}var/log", text(70, 15))
 
 
-# ---- the changes ------------------------------------------------------------------------------------------------------
+# ---- the changes -----------------------------------------------------------------------------------------------------
 
 
 def one_file(tx: Transaction, b: str) -> None:
@@ -171,9 +171,7 @@ def hard_links_tree(t: Tree, b: str) -> None:
     t.file(f"{b}pair/b", text(80, 50), inode=1)
     for path in (f"{b}pair/a", f"{b}pair/b"):  # the names of one inode agree in all but the path
         entry = t.entries[path.encode()]
-        t.entries[path.encode()] = Entry(
-            entry.path, "file", 0o644, 1, 1, BORN, entry.size, entry.sha256, inode=1
-        )
+        t.entries[path.encode()] = Entry(entry.path, "file", 0o644, 1, 1, BORN, entry.size, entry.sha256, inode=1)
 
 
 def hard_links(tx: Transaction, b: str) -> None:
