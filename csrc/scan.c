@@ -339,6 +339,8 @@ static int full_scan(struct scan *s)
             return add_run(s, ofs, s->size - ofs, jx_is_erased(s->buf + ofs, s->size - ofs) ? JX_V_ERASED : JX_V_NOISE);
         if (!memcmp(s->buf + ofs, erased_word, 4)) {
             uint32_t start = ofs;
+            if (ofs >= s->block->free_from)
+                ofs = s->size;
             while (ofs < s->size && !memcmp(s->buf + ofs, erased_word, 4))
                 ofs += 4;
             err = add_run(s, start, ofs - start, JX_V_ERASED);
@@ -518,7 +520,7 @@ static void order_records(struct scan *s)
         }
 }
 
-static int scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
+int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
 {
     struct scan s = {fs, block, buf, fs->flash->geo.erase_size_bytes};
     int bad = jx_flash_is_bad(fs->flash, block->offset);
@@ -558,7 +560,7 @@ int jx_scan(struct jx_fs *fs)
     int err = fs->blocks && buf ? JX_OK : JX_ENOMEM;
     for (uint32_t i = 0; i < fs->block_count && !err; i++) {
         fs->blocks[i].offset = i * geo->erase_size_bytes;
-        err = scan_block(fs, &fs->blocks[i], buf);
+        err = jx_scan_block(fs, &fs->blocks[i], buf);
     }
     free(buf);
     return err;
