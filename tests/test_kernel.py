@@ -197,9 +197,12 @@ def is_promised(strategy: str, instant: str, kernel: str) -> bool:
     return (strategy, instant, kernel) != ("seal", "committed", "nosummary")
 
 
-def may_work(medium: Medium, instant: str, kernel: str) -> bool:
-    """On NOR without summary support, superseded names need their marks before the kernel deletes or collects."""
-    return instant not in ("brink", "done") and (medium, instant, kernel) != (media.NOR, "committed", "nosummary")
+def may_work(medium: Medium, origin: str, instant: str, kernel: str) -> bool:
+    """Without summary support, superseded names on NOR need their marks before the kernel deletes or collects: those
+    of the commit set are marked right after the commit, those that the stock kernel itself left never are."""
+    if instant in ("brink", "done"):
+        return False
+    return medium is not media.NOR or kernel == "stock" or (origin != "kernel" and instant != "committed")
 
 
 def _asked() -> list[Ask]:
@@ -212,8 +215,9 @@ def _asked() -> list[Ask]:
                     if not is_promised(strategy, instant, kernel):
                         continue
                     turn += 1
-                    for number, origin in enumerate(ORIGINS):
-                        works = may_work(medium, instant, kernel) and number == turn % len(ORIGINS)
+                    able = [origin for origin in ORIGINS if may_work(medium, origin, instant, kernel)]
+                    for origin in ORIGINS:
+                        works = bool(able) and origin == able[turn % len(able)]
                         found.append(Ask(medium, origin, strategy, instant, kernel, works))
     return found
 
