@@ -31,7 +31,7 @@ struct jx_writer {
 
 int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* free and dirty blocks, ascending */
 void jx_pool_close(struct jx_pool *pool);
-/* The next block of the pool, erased and read back as 0xFF; JX_ENOSPC. */
+/* The next block of the pool, erased and read back as 0xFF; those that fail are marked bad and passed over. JX_ENOSPC. */
 int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block);
 
 int jx_writer_open(struct jx_writer *w, struct jx_fs *fs, struct jx_pool *pool, const struct jx_tag *tag, int dry_run, int summary);
@@ -46,11 +46,18 @@ int jx_writer_end_block(struct jx_writer *w);
 /* Pads buf from fill to the end of the page: a padding node, or zeros where none fits (fs/jffs2/wbuf.c,
  * __jffs2_flush_wbuf). The page's end; fill itself where any byte can be programmed. */
 uint32_t jx_fill_pages(const struct jx_fs *fs, uint8_t *buf, uint32_t fill);
+/* The needed nodes of a block, unchanged, into the writer; moved and bytes are added to. Nothing is flushed. */
+int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes);
 /* Program and read back. JX_EVERIFY, JX_EIO. check: len bytes of working memory. */
 int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check);
 int jx_is_erased(const uint8_t *p, uint32_t len);
 /* Erase, read back, and the cleanmarker that the kernel would give it (jffs2_mark_erased_block). */
 int jx_erase_verified(struct jx_fs *fs, uint32_t block, uint8_t *buf);
 int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf);
+/* The same for a block that nobody needs: where it cannot be erased it is marked bad, if the device keeps a table.
+ * 1 erased, 0 given up, or an error that is not the block's. */
+int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf);
+/* Whether an error is a block's that wears out, rather than the caller's or the power's. */
+static inline int jx_is_wear(int err) { return err == JX_EIO || err == JX_EVERIFY; }
 
 #endif
