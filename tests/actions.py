@@ -1,14 +1,13 @@
 """Changes to a directory tree, done by plain system calls: what a test makes a kernel do with a mounted file system.
 
-Runs in the kernel lab's guest (`actions.py FILE`, FILE being a JSON list, on the directory $MNT) and on the host; standard library
-only, and little of it, since imports are what costs there. Bytes stand in JSON as latin-1 text. tests/trees.py does the same changes to its model of a tree.
+Runs in the kernel lab's guest and on the host: standard library only, and little of it, since imports are what costs
+there. Bytes stand in JSON as latin-1 text. tests/trees.py does the same changes to its model of a tree.
 """
 
 import errno
 import json
 import os
 import stat
-import sys
 
 _BITS = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
 _PAGE = 4096
@@ -128,12 +127,13 @@ class Actions:
                 return
 
 
-def perform(actions, root):
+def perform(root, file):
+    """The actions in a JSON file, on the tree below root."""
+    with open(file) as script:
+        act(root, json.load(script))
+
+
+def act(root, actions):
     do = Actions(root)
     for name, *arguments in actions:
         getattr(do, name)(*arguments)
-
-
-if __name__ == "__main__":
-    with open(sys.argv[1]) as file:
-        perform(json.load(file), os.environ["MNT"])

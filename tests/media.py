@@ -66,7 +66,7 @@ def mkfs(tree: trees.Tree, medium: Medium, scratch: Path, *, summary: bool = Fal
     """An image by mkfs.jffs2, and sumtool if asked; needs root, for devices and owners."""
     source, plain, summed = scratch / "source", scratch / "plain", scratch / "summed"
     source.mkdir()
-    actions.perform(trees.building(tree), source)
+    actions.act(source, trees.building(tree))
     order = "-b" if big else "-l"
     words = ["-e", f"{medium.geometry.erase_size // KIB}KiB", order, *(["-n"] if medium.is_nand else [])]
     argv = [build.tool("mkfs.jffs2"), "-r", source, "-o", plain, "--with-xattr", *words]

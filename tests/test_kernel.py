@@ -12,7 +12,7 @@ from jffs2tx.readers import READERS, Reader, named
 
 from . import actions, media, trees
 from .lab.fixture import lab  # noqa: F401
-from .lab.lab import PYTHON, Case, Result, gc, mount, read_back, remount, run, umount
+from .lab.lab import Case, Result, call, gc, mount, read_back, remount, umount
 from .lab.lab import tree as see
 from .media import MEDIA, Medium, State, Upgrade
 
@@ -67,8 +67,7 @@ class Scripts:
         self.count += 1
         path = self.directory / f"script{self.count}.json"
         path.write_text(json.dumps(script))
-        python = os.path.realpath(PYTHON)
-        return run([python, "-I", "-S", "-B", actions.__file__, str(path)])
+        return call(actions.__file__, str(path))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,7 @@ def working(name: str, medium: Medium, state: State, kernel: str, tree: trees.Tr
     one, two = trees.worked_on(tree)
     steps = [mount(ro=True), see(), umount(), mount(), see()]
     steps += [scripts.step(one.actions), see(), remount(), see()]
-    steps += [scripts.step(two.actions), see(), gc(30), remount(), see(), umount(), read_back()]
+    steps += [scripts.step(two.actions), see(), gc(10), remount(), see(), umount(), read_back()]
     case = Case(name, medium.device, state.image, list(state.markers), kernel, steps)
     return Question(case, [tree, tree, one.tree, one.tree, two.tree, two.tree], medium, state)
 
@@ -111,8 +110,8 @@ def judge(question: Question, result: Result) -> None:
 
 def _made_by_kernel(medium: Medium, kernel: str, tree: trees.Tree, scripts: Scripts) -> Question:
     first, second = trees.lived(tree)
-    steps = [mount(), scripts.step(first.actions), see(), remount(), gc(20), scripts.step(second.actions), see()]
-    steps += [gc(20), remount(), see(), umount(), read_back()]
+    steps = [mount(), scripts.step(first.actions), see(), remount(), gc(10), scripts.step(second.actions), see()]
+    steps += [gc(10), remount(), see(), umount(), read_back()]
     name = f"start-{medium.name}-{kernel}"
     return Question(Case(name, medium.device, None, "all" if medium.is_nand else (), kernel, steps), [first.tree, tree, tree], medium)
 
