@@ -250,6 +250,10 @@ int jx_sim_restart(jx_flash *sim);
  * next; UINT32_MAX: never, and the power is back). jx_sim_restart brings the power back too. */
 int jx_sim_cut_after(jx_flash *sim, uint32_t n);
 
+/* The n-th program or erase from now (0: the next) fails with JX_EIO, a program with its first half on the medium; from
+ * then on every program and erase of that eraseblock fails (F8). UINT32_MAX: none. */
+int jx_sim_fail_after(jx_flash *sim, uint32_t n);
+
 /* Fault families of a torn operation; see docs. A bit mask. */
 enum jx_fault {
     JX_F1_CUT = 1,        /* the operation not at all (tear 0, always there), or whole (tear 0 of the next cut) */

@@ -61,9 +61,9 @@ static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t 
         if (old->version >= winner->version)
             break;
         int done = clear_accurate(fs, old->offset);
-        if (done < 0)
-            return done;
-        *cleared += (uint32_t)done;
+        if (done < 0 && !jx_is_wear(done))
+            return done; /* a worn word keeps its bit: the version still decides, for all who believe versions */
+        *cleared += done > 0;
     }
     return JX_OK;
 }
@@ -106,10 +106,10 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
     if (!err)
         err = jx_flash_sync(fs->flash);
     if (!err)
-        err = jx_erase_and_mark(fs, block->offset, w.buf);
+        err = jx_reclaim(fs, block->offset, w.buf);
     jx_writer_close(&w);
     jx_pool_close(&pool);
-    return err;
+    return err < 0 ? err : JX_OK;
 }
 
 static const struct jx_block *commit_block_of(const struct jx_fs *fs)
@@ -170,16 +170,14 @@ static int erase_dirty(struct jx_fs *fs)
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
     if (!buf)
         return JX_ENOMEM;
-    for (uint32_t b = 0; b < fs->block_count && !err; b++) {
+    for (uint32_t b = 0; b < fs->block_count && err >= 0; b++) {
         if (fs->blocks[b].state != JX_B_DIRTY)
             continue;
-        err = jx_disarm(fs, fs->blocks[b].offset);
-        if (!err)
-            err = jx_erase_and_mark(fs, fs->blocks[b].offset, buf);
-        erased += !err;
+        err = jx_reclaim(fs, fs->blocks[b].offset, buf);
+        erased += err > 0;
     }
     free(buf);
-    return err ? err : erased;
+    return err < 0 ? err : erased;
 }
 
 static int finish_committed(struct jx_fs *fs, struct jx_recovery *out)

@@ -105,8 +105,8 @@ int jx_txn_abort(jx_txn *txn)
         uint32_t block = txn->pool.blocks[--txn->pool.next];
         int e = block == txn->commit_block ? jx_disarm_set(txn) : JX_OK;
         if (!e)
-            e = jx_erase_and_mark(txn->fs, block, txn->check);
-        err = err ? err : e;
+            e = jx_reclaim(txn->fs, block, txn->check);
+        err = err || e > 0 ? err : e;
     }
     return err;
 }
@@ -482,6 +482,30 @@ static int take_commit_block(struct jx_txn *txn)
     return JX_OK;
 }
 
+/* The set must never be seen: NOR clears its nodes first; a block that cannot be erased is marked bad. */
+static int neutralise(struct jx_txn *txn)
+{
+    int err = jx_disarm_set(txn);
+    if (!err || jx_is_wear(err))
+        err = jx_reclaim(txn->fs, txn->commit_block, txn->check);
+    return err < 0 ? err : JX_OK;
+}
+
+/* The set hidden in a fresh block; where that block wears out, in another one. */
+static int place_set(struct jx_txn *txn)
+{
+    int err;
+    do {
+        err = take_commit_block(txn);
+        if (err)
+            return err;
+        err = txn->strategy->prepare(txn);
+        if (jx_is_wear(err) && neutralise(txn) != JX_OK)
+            return JX_EIO;
+    } while (jx_is_wear(err));
+    return err ? err : jx_flash_sync(txn->fs->flash);
+}
+
 int jx_txn_prepare(jx_txn *txn)
 {
     int err = must_stage(txn);
@@ -499,11 +523,7 @@ int jx_txn_prepare(jx_txn *txn)
     if (txn->options.dry_run || !txn->set.count)
         return JX_OK;
     err = jx_flash_sync(txn->fs->flash);
-    if (!err)
-        err = take_commit_block(txn);
-    if (!err)
-        err = txn->strategy->prepare(txn);
-    return err ? err : jx_flash_sync(txn->fs->flash);
+    return err ? err : place_set(txn);
 }
 
 /* The blocks of a new image that stay free say so. */
@@ -524,18 +544,22 @@ int jx_txn_commit(jx_txn *txn)
         txn->phase = JX_PHASE_COMMITTED;
         return txn->options.fresh && !txn->options.dry_run ? mark_rest(txn) : JX_OK;
     }
-    int err = txn->strategy->commit(txn);
-    if (err == JX_ECUT)
+    int err;
+    do { /* whatever the chip says, the medium tells: a fresh scan decides which tree stands */
+        err = txn->strategy->commit(txn);
+        if (err == JX_ECUT)
+            return err;
+        err = jx_flash_sync(txn->fs->flash);
+        if (!err)
+            err = jx_settle_committed(txn, &stands);
+        if (stands || err != JX_EVERIFY)
+            break;
+        err = neutralise(txn);
+        if (!err)
+            err = place_set(txn);
+    } while (!err);
+    if (!stands)
         return err;
-    /* Whatever the chip said, the medium tells: a fresh scan decides which tree stands. */
-    err = jx_flash_sync(txn->fs->flash);
-    if (!err)
-        err = jx_settle_committed(txn, &stands);
-    if (!stands) {
-        if (err == JX_EVERIFY)
-            jx_txn_abort(txn);
-        return err;
-    }
     txn->phase = JX_PHASE_COMMITTED;
     jx_flash_sync(txn->fs->flash);
     return err == JX_ECUT ? err : JX_OK; /* what could not be settled recover will meet again */
