@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jffs2tx.manifest import Manifest
+
 README = Path(__file__).resolve().parent.parent / "README.md"
 _BLOCK = re.compile(r"^```(console|python|output)\n(.*?)^```\n", re.M | re.S)
 _OWNER = re.compile(r"\buid=\d+ gid=\d+")
@@ -50,6 +52,17 @@ def shown_and_real(folder):
 def test_readme_shows_what_its_commands_print(tmp_path):
     shown, real = shown_and_real(tmp_path)
     assert shown == real
+
+
+def test_the_manifest_of_the_documentation_is_one():
+    text = (README.parent / "docs/MANIFEST.md").read_text().split("```\n")[1]
+    assert Manifest.parse(text).to_text().decode() == text
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in (README, *README.parent.glob("docs/*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
 if __name__ == "__main__":
