@@ -108,7 +108,7 @@ static int find_endian(struct jx_fs *fs)
     for (uint32_t b = 0; !err && b < geo->size_bytes / geo->erase_size_bytes; b++) {
         if (jx_flash_is_bad(fs->flash, b * geo->erase_size_bytes) > 0)
             continue;
-        err = jx_flash_read(fs->flash, b * geo->erase_size_bytes, buf, geo->erase_size_bytes);
+        err = jx_flash_read_forgiving(fs->flash, b * geo->erase_size_bytes, buf, geo->erase_size_bytes);
         struct jx_probe p;
         if (!err)
             jx_probe_image(buf, geo->erase_size_bytes, &p);

@@ -42,6 +42,7 @@ enum jx_error {
     JX_EUNKNOWN_COMPR = -18, /* compressed by a method that this build cannot read */
     JX_ECUT = -19,      /* simulator: the power is gone */
     JX_ESTRATEGY = -20, /* the strategy does not apply to this medium */
+    JX_EECC = -21,      /* read, but some of it is beyond what ECC can correct */
 };
 
 enum jx_endian { JX_LITTLE = 0, JX_BIG = 1 };
@@ -64,6 +65,8 @@ struct jx_flash_stats {
     uint64_t programs;
     uint64_t erases;
     uint64_t bytes_verified;
+    uint64_t ecc_corrected; /* bits that ECC put right in what was read */
+    uint64_t ecc_failed;    /* places that it could not */
 };
 
 typedef struct jx_flash jx_flash;
@@ -79,6 +82,10 @@ int jx_flash_open_memory(const struct jx_geometry *geo, jx_flash **out);
  * lives as long as the handle, and there is no bad-block table. Programming or erasing what was
  * opened read-only is JX_EIO. JX_ENOENT, JX_EIO, JX_EGEOMETRY (longer than size_bytes). */
 int jx_flash_open_file(const char *path, const struct jx_geometry *geo, int writable, jx_flash **out);
+/* /dev/mtdN of Linux; all of the geometry comes from the kernel. It does not keep others away from the device: the
+ * caller does, and looks for mounts. JX_ENOENT, JX_EIO (may not be opened, or an ioctl fails), JX_EINVAL (no MTD
+ * character device, or not Linux), JX_EGEOMETRY (DataFlash, UBI volumes, MLC NAND, over 4 GiB). */
+int jx_flash_open_mtd(const char *path, int writable, jx_flash **out);
 void jx_flash_close(jx_flash *f);
 void jx_flash_geometry(const jx_flash *f, struct jx_geometry *out);
 void jx_flash_statistics(const jx_flash *f, struct jx_flash_stats *out);
@@ -97,6 +104,9 @@ int jx_flash_raw_is_bad(jx_flash *f, uint32_t off); /* 1 bad, 0 good */
 int jx_flash_raw_mark_bad(jx_flash *f, uint32_t off);
 int jx_flash_raw_sync(jx_flash *f);
 int jx_flash_load(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
+/* Memory and simulator of a paged kind, for tests: from now on ECC gives up on the page at off, until its eraseblock
+ * is erased. JX_EINVAL (another device), JX_EFLASH (no page starts there). */
+int jx_flash_spoil(jx_flash *f, uint32_t off);
 
 /* ---- codec: pure functions over bytes ------------------------------------- */
 
@@ -343,6 +353,7 @@ struct jx_block {
     uint8_t summary;     /* a valid summary stands at its end */
     uint8_t tag;         /* role of our tag in it, or 0 */
     uint32_t needed_bytes;
+    uint32_t unreadable_pages; /* that ECC gave up; their nodes are what is read all the same, and counts if its CRCs hold */
     uint32_t free_from;  /* offset in the block from which all is 0xFF */
     uint32_t first_node, node_count; /* in jx_fs_nodes */
     uint32_t txid, sequence; /* of the tag */

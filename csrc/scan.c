@@ -487,6 +487,23 @@ static int scan_content(struct scan *s)
     return full_scan(s);
 }
 
+/* On write-buffered flash what ECC could not correct is taken as it is (jffs2_flash_read); how many pages were so is
+ * remembered, since the tree may have lost something there that a later read brings back. */
+static int read_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
+{
+    const struct jx_geometry *geo = &fs->flash->geo;
+    int err = jx_flash_read(fs->flash, block->offset, buf, geo->erase_size_bytes);
+    if (err != JX_EECC || geo->kind == JX_NOR)
+        return err;
+    for (uint32_t at = 0; at < geo->erase_size_bytes; at += geo->write_size_bytes) {
+        err = jx_flash_read(fs->flash, block->offset + at, buf + at, geo->write_size_bytes);
+        if (err && err != JX_EECC)
+            return err;
+        block->unreadable_pages += err == JX_EECC;
+    }
+    return JX_OK;
+}
+
 static int read_oob_cleanmarker(struct scan *s)
 {
     struct jx_fs *fs = s->fs;
@@ -531,7 +548,7 @@ int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
         block->state = JX_B_BAD;
         return JX_OK;
     }
-    int err = jx_flash_read(fs->flash, block->offset, buf, s.size);
+    int err = read_block(fs, block, buf);
     if (!err)
         err = read_oob_cleanmarker(&s);
     if (err)

@@ -349,7 +349,7 @@ static int payload_of(struct jx_txn *txn, const struct jx_stat *st, uint8_t *out
     if (n->csize > JX_MAX_NAME)
         return JX_ECORRUPT;
     *len = n->csize;
-    return jx_flash_read(txn->fs->flash, n->offset + JX_INODE_BYTES, out, *len);
+    return jx_flash_read_forgiving(txn->fs->flash, n->offset + JX_INODE_BYTES, out, *len);
 }
 
 int jx_txn_setattr(jx_txn *txn, uint32_t ino, const struct jx_attr *attr)
