@@ -175,6 +175,7 @@ static const struct jx_flash_ops sim_ops = {
     .oob_read = sim_oob_read,
     .oob_prog = sim_oob_prog,
     .sync = sim_sync,
+    .ecc = jx_memory_ecc,
     .close = sim_close,
 };
 

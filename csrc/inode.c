@@ -19,7 +19,7 @@ static int data_crc(struct jx_fs *fs, uint32_t offset, uint32_t len, uint32_t *c
     *crc = 0;
     while (len) {
         uint32_t step = len < READ_STEP_BYTES ? len : READ_STEP_BYTES;
-        int err = jx_flash_read(fs->flash, offset, fs->chunk, step);
+        int err = jx_flash_read_forgiving(fs->flash, offset, fs->chunk, step);
         if (err)
             return err;
         *crc = jx_crc32(*crc, fs->chunk, step);
@@ -36,7 +36,7 @@ int jx_node_data_good(struct jx_fs *fs, uint32_t node)
         uint8_t head[JX_INODE_BYTES];
         struct jx_inode in;
         uint32_t crc = 0;
-        int good = jx_flash_read(fs->flash, n->offset, head, sizeof(head)) == JX_OK &&
+        int good = jx_flash_read_forgiving(fs->flash, n->offset, head, sizeof(head)) == JX_OK &&
                    jx_decode_inode(fs->endian, head, &in) == JX_GOOD;
         if (good && n->csize)
             good = data_crc(fs, n->offset + JX_INODE_BYTES, n->csize, &crc) == JX_OK && crc == in.data_crc;
@@ -72,7 +72,7 @@ static int newer(const struct jx_fs *fs, uint32_t a, uint32_t b)
     if (fs->nodes[a].version != fs->nodes[b].version)
         return fs->nodes[a].version > fs->nodes[b].version;
     int commit = jx_in_commit_block(fs, a) - jx_in_commit_block(fs, b);
-    return commit ? commit > 0 : fs->nodes[a].offset < fs->nodes[b].offset;
+    return commit ? commit > 0 : fs->nodes[a].offset > fs->nodes[b].offset; /* the node scanned last is read first */
 }
 
 /* A heap of nodes, the newest on top. */
@@ -179,10 +179,10 @@ int jx_map_inode(struct jx_fs *fs, uint32_t ino)
     struct jx_map *m = &fs->map;
     struct jx_inode_rec *rec = jx_inode_find(fs, ino);
     uint32_t n = 0, all = 0;
-    if (m->ino == ino)
-        return JX_OK;
     if (!rec || !rec->exists)
         return JX_ENOENT;
+    if (m->ino == ino && ino != JX_NONE)
+        return JX_OK;
     m->ino = JX_NONE;
     m->count = m->size = 0;
     m->meta = JX_NONE;
@@ -214,24 +214,23 @@ int jx_map_inode(struct jx_fs *fs, uint32_t ino)
 static int read_head(struct jx_fs *fs, uint32_t node, struct jx_inode *in)
 {
     uint8_t head[JX_INODE_BYTES];
-    int err = jx_flash_read(fs->flash, fs->nodes[node].offset, head, sizeof(head));
+    int err = jx_flash_read_forgiving(fs->flash, fs->nodes[node].offset, head, sizeof(head));
     if (err)
         return err;
     return jx_decode_inode(fs->endian, head, in) == JX_GOOD ? JX_OK : JX_ECORRUPT;
 }
 
-/* A directory's times come from its newest dirent where that is newer than its inode node (mctime_ver). Only winners
- * take part: the others are obsolete by the time the directory is read. */
-static void dirent_time(const struct jx_fs *fs, uint32_t ino, uint32_t version, struct jx_stat *out)
+/* Only winners take part: the others are obsolete by the time the directory is read. */
+uint32_t jx_time_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t version)
 {
-    uint32_t i, end;
+    uint32_t i, end, found = JX_NONE;
     jx_dirent_run(fs, ino, "", 0, &i);
     for (; i < fs->dirent_count && fs->nodes[fs->dirents[i]].ino == ino; i = end) {
         const struct jx_node *winner = NULL;
         for (end = i; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
             if (jx_is_seen(&fs->nodes[fs->dirents[end]]))
                 winner = &fs->nodes[fs->dirents[end]];
-        if (!winner || winner->version <= version || !winner->file_offset)
+        if (!winner || jx_is_ghost(winner) || winner->version <= version || !winner->file_offset)
             continue;
         if (winner->child) {
             const struct jx_inode_rec *child = jx_inode_find(fs, winner->child);
@@ -239,8 +238,16 @@ static void dirent_time(const struct jx_fs *fs, uint32_t ino, uint32_t version, 
                 continue;
         }
         version = winner->version;
-        out->mtime = out->ctime = winner->file_offset;
+        found = (uint32_t)(winner - fs->nodes);
     }
+    return found;
+}
+
+static void dirent_time(const struct jx_fs *fs, uint32_t ino, uint32_t version, struct jx_stat *out)
+{
+    uint32_t node = jx_time_dirent(fs, ino, version);
+    if (node != JX_NONE)
+        out->mtime = out->ctime = fs->nodes[node].file_offset;
 }
 
 static uint32_t child_directories(const struct jx_fs *fs, const struct jx_inode_rec *rec)
@@ -262,7 +269,7 @@ static int device_number(struct jx_fs *fs, const struct jx_inode *in, struct jx_
     uint8_t data[4];
     if (in->csize != 2 && in->csize != 4)
         return JX_ECORRUPT;
-    int err = jx_flash_read(fs->flash, fs->nodes[fs->map.meta].offset + JX_INODE_BYTES, data, in->csize);
+    int err = jx_flash_read_forgiving(fs->flash, fs->nodes[fs->map.meta].offset + JX_INODE_BYTES, data, in->csize);
     return err ? err : jx_decode_dev(fs->endian, data, in->csize, &out->major, &out->minor);
 }
 
@@ -326,7 +333,7 @@ static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out)
     uint8_t *buf = malloc((size_t)n->csize + dsize + 1);
     if (!buf)
         return JX_ENOMEM;
-    int err = jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES, buf + dsize, n->csize);
+    int err = jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES, buf + dsize, n->csize);
     if (!err)
         err = jx_decompress(fs->compressor, n->type, buf + dsize, n->csize, buf, dsize);
     if (err)
@@ -348,7 +355,7 @@ static int read_frag(struct jx_fs *fs, const struct jx_frag *frag, uint32_t offs
     if (n->type == JX_COMPR_NONE) {
         if (n->csize < skip || n->csize - skip < len)
             return JX_ECORRUPT;
-        return jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES + skip, buf, len);
+        return jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES + skip, buf, len);
     }
     int err = node_content(fs, frag->node, &content);
     if (err)
@@ -415,7 +422,7 @@ int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len)
         return JX_EINVAL;
     const struct jx_node *n = &fs->nodes[fs->map.meta];
     uint32_t take = n->csize < len ? n->csize : len;
-    err = jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES, buf, take);
+    err = jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES, buf, take);
     return err ? err : (int)strnlen(buf, take);
 }
 
@@ -504,7 +511,7 @@ int jx_fs_xattr_read(jx_fs *fs, const struct jx_attribute *a, void *name, void *
     uint8_t *buf = malloc(len);
     if (!buf)
         return JX_ENOMEM;
-    int err = jx_flash_read(fs->flash, n->offset + JX_XATTR_BYTES, buf, len);
+    int err = jx_flash_read_forgiving(fs->flash, n->offset + JX_XATTR_BYTES, buf, len);
     if (!err && jx_crc32(0, buf, len) != n->csize) /* an xattr's record keeps its data CRC there */
         err = JX_ECORRUPT;
     if (!err) {

@@ -30,12 +30,15 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
 {
     if (options->strategy > JX_LIFT)
         return JX_EINVAL;
-    if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
+    if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT ||
+        fs->highest_xseqno >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
         return JX_ELIMIT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
-    if (fs->status.state == JX_TXN_COMMITTED && !options->dry_run)
-        return JX_ESTATE; /* recover first: what it protects is still in its commit block */
+    /* Recover first: what a committed one protects is still in its commit block, and a commit that was cut may have left
+     * bits that read otherwise the next time, under a version number that would be given again. */
+    if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || jx_has_stale_commit(fs)))
+        return JX_ESTATE;
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
 
@@ -106,6 +109,8 @@ int jx_txn_abort(jx_txn *txn)
         int e = block == txn->commit_block ? jx_disarm_set(txn) : JX_OK;
         if (!e)
             e = jx_reclaim(txn->fs, block, txn->check);
+        if (e < 0 && block == txn->commit_block)
+            return e; /* it may yet be read as committed: what it names stays */
         err = err || e > 0 ? err : e;
     }
     return err;
@@ -145,7 +150,7 @@ static int next_version(struct jx_txn *txn, uint32_t ino, uint32_t *version)
     struct jx_inode_rec *rec = jx_inode_find(txn->fs, ino);
     if (!rec || !rec->alive)
         return JX_ENOENT;
-    if (rec->highest_version + 1 >= JX_NUMBER_LIMIT)
+    if (rec->highest_version >= JX_NUMBER_LIMIT - 1)
         return JX_ELIMIT;
     *version = ++rec->highest_version;
     return JX_OK;
@@ -344,7 +349,7 @@ static int payload_of(struct jx_txn *txn, const struct jx_stat *st, uint8_t *out
     if (n->csize > JX_MAX_NAME)
         return JX_ECORRUPT;
     *len = n->csize;
-    return jx_flash_read(txn->fs->flash, n->offset + JX_INODE_BYTES, out, *len);
+    return jx_flash_read_forgiving(txn->fs->flash, n->offset + JX_INODE_BYTES, out, *len);
 }
 
 int jx_txn_setattr(jx_txn *txn, uint32_t ino, const struct jx_attr *attr)

@@ -25,7 +25,13 @@ int jx_is_erased(const uint8_t *p, uint32_t len)
 
 int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check)
 {
-    int err = jx_flash_prog(flash, off, data, len);
+    uint32_t page = flash->geo.write_size_bytes;
+    int err = JX_OK;
+    for (uint32_t at = 0, step = len; at < len && !err; at += step) {
+        if (page > 1) /* a program stays in one page */
+            step = page - (off + at) % page < len - at ? page - (off + at) % page : len - at;
+        err = jx_flash_prog(flash, off + at, data + at, step);
+    }
     if (!err)
         err = jx_flash_read(flash, off, check, len);
     if (err)
