@@ -1,6 +1,7 @@
 /* fs.c: opening and closing the index, and what it shows of itself. */
 #include <stdlib.h>
 #include <string.h>
+#include "codec.h"
 #include "fs.h"
 #include "txn.h"
 
@@ -12,51 +13,76 @@ struct probe {
     struct jx_probe *out;
     const uint8_t *data;
     uint32_t len;
-    uint32_t last_cleanmarker;
-    uint32_t gap;        /* greatest common divisor of the places of cleanmarkers and of the ends of summaries */
-    uint32_t crossed;    /* sizes (as powers of two) that some node crosses: bit i for 1 << i */
+    uint32_t cleanmarkers_at; /* all their places, or'ed: the lowest bit is the largest power of two between them */
+    uint32_t by_summary;      /* eraseblock that the summaries speak of; JX_NONE: they differ */
+    uint32_t crossed;         /* powers of two that some node crosses: bit i for 1 << i */
 };
 
-static uint32_t gcd(uint32_t a, uint32_t b)
+/* A summary says where it starts in its eraseblock, and reaches to the end of it. */
+static void probe_summary(struct probe *p, int endian, uint32_t ofs, uint32_t totlen)
 {
-    while (b) {
-        uint32_t t = a % b;
-        a = b;
-        b = t;
-    }
-    return a;
+    const uint8_t *marker = p->data + ofs + totlen - JX_MARKER_BYTES;
+    if (totlen < JX_SUMMARY_BYTES + JX_MARKER_BYTES || get32(endian, marker + 4) != JX_SUMMARY_MAGIC)
+        return;
+    uint32_t start = get32(endian, marker), size = start + totlen;
+    if (start > ofs || size % 4096 || (ofs - start) % size)
+        return;
+    p->out->summaries++;
+    p->by_summary = !p->by_summary || p->by_summary == size ? size : JX_NONE;
 }
 
-static void probe_node(struct probe *p, uint32_t ofs, const struct jx_header *h)
+static void probe_node(struct probe *p, int endian, uint32_t ofs, const struct jx_header *h)
 {
     uint32_t end = ofs + h->totlen;
     if ((h->nodetype | JX_ACCURATE) == JX_NODE_CLEANMARKER) {
         p->out->cleanmarkers++;
-        p->gap = gcd(p->gap, ofs);
+        p->cleanmarkers_at |= ofs;
     }
-    if (h->nodetype == JX_NODE_SUMMARY) {
-        p->out->summaries++;
-        p->gap = gcd(p->gap, end);
-    }
+    if (h->nodetype == JX_NODE_SUMMARY)
+        probe_summary(p, endian, ofs, h->totlen);
     for (uint32_t bit = 12; bit < 31; bit++)
         if (ofs >> bit != (end - 1) >> bit)
             p->crossed |= 1u << bit;
+    if (end > p->out->end)
+        p->out->end = end;
 }
 
 static uint32_t count_order(struct probe *p, int endian)
 {
     uint32_t n = 0;
-    for (uint32_t ofs = 0; ofs + JX_HEADER_BYTES <= p->len;) {
+    for (uint32_t ofs = 0; p->len >= JX_HEADER_BYTES && ofs <= p->len - JX_HEADER_BYTES;) {
         struct jx_header h;
         if (jx_decode_header(endian, p->data + ofs, &h) != JX_GOOD || h.totlen < JX_HEADER_BYTES || h.totlen > p->len - ofs) {
             ofs += 4;
             continue;
         }
-        probe_node(p, ofs, &h);
+        probe_node(p, endian, ofs, &h);
         n++;
+        if (jx_pad4(h.totlen) > p->len - ofs)
+            break;
         ofs += jx_pad4(h.totlen);
     }
     return n;
+}
+
+/* Summaries know it; the first two cleanmarkers stand one eraseblock apart; else only nodes that end at a boundary tell. */
+static void probe_erase_size(struct probe *p)
+{
+    struct jx_probe *out = p->out;
+    uint32_t apart = p->cleanmarkers_at & (0u - p->cleanmarkers_at);
+    for (uint32_t bit = 12; bit < 31 && !out->uncrossed_bytes; bit++)
+        if (!(p->crossed >> bit & 1))
+            out->uncrossed_bytes = 1u << bit;
+    if (out->summaries && p->by_summary != JX_NONE && p->by_summary >= out->uncrossed_bytes) {
+        out->erase_size_bytes = p->by_summary;
+        out->evidence = 2;
+    } else if (apart && apart >= out->uncrossed_bytes) {
+        out->erase_size_bytes = apart;
+        out->evidence = 2;
+    } else if (p->crossed) {
+        out->erase_size_bytes = out->uncrossed_bytes;
+        out->evidence = out->erase_size_bytes ? 1 : 0;
+    }
 }
 
 int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out)
@@ -65,17 +91,8 @@ int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out)
     memset(out, 0, sizeof(*out));
     out->little = count_order(&p, JX_LITTLE);
     out->big = count_order(&p, JX_BIG);
-    if (!out->little && !out->big)
-        return JX_OK;
-    if (p.gap >= 4096 && (out->cleanmarkers > 1 || out->summaries)) {
-        out->erase_size_bytes = p.gap;
-        out->evidence = 2;
-        return JX_OK;
-    }
-    for (uint32_t bit = 12; bit < 31 && !out->erase_size_bytes; bit++)
-        if (!(p.crossed >> bit & 1))
-            out->erase_size_bytes = 1u << bit;
-    out->evidence = out->erase_size_bytes && p.crossed ? 1 : 0;
+    if (out->little || out->big)
+        probe_erase_size(&p);
     return JX_OK;
 }
 

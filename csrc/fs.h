@@ -36,6 +36,7 @@ struct jx_inode_rec {
     uint32_t nlink;                  /* pino_nlink of the kernel */
     uint8_t exists;                  /* a visible node or dirent makes the kernel keep an inode cache */
     uint8_t alive;                   /* survives jffs2_build_filesystem */
+    uint8_t has_xrefs;               /* a good xattr reference names it, living or not */
 };
 
 /* A piece of a file: [offset, offset + len) shows node. */
@@ -98,6 +99,11 @@ int jx_dirent_key_cmp(const struct jx_fs *fs, uint32_t a, uint32_t b);
 /* The run of fs->dirents that has the key of node; count. */
 uint32_t jx_dirent_run(const struct jx_fs *fs, uint32_t pino, const char *name, uint32_t nsize, uint32_t *first);
 static inline const char *jx_node_name(const struct jx_fs *fs, const struct jx_node *n) { return fs->names + n->name; }
+/* The types that make up the tree, and that summaries list. */
+static inline int jx_is_content(uint16_t type)
+{
+    return type == JX_NODE_INODE || type == JX_NODE_DIRENT || type == JX_NODE_XATTR || type == JX_NODE_XREF;
+}
 /* A dirent whose content stands; it may be obsolete or hidden. */
 static inline int jx_is_named(const struct jx_node *n) { return n->nodetype == JX_NODE_DIRENT && n->nsize > 0; }
 /* What jffs2_scan_medium hands to the build: good nodes, and what a summary says of others. */

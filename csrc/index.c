@@ -285,7 +285,9 @@ static int pick_xrefs(struct jx_fs *fs)
     for (uint32_t i = 0; !err && i < n; i++) {
         const struct jx_node *x = &fs->nodes[fs->xrefs[i]];
         const struct jx_node *next = i + 1 < n ? &fs->nodes[fs->xrefs[i + 1]] : NULL;
-        const struct jx_inode_rec *rec = jx_inode_find(fs, x->ino);
+        struct jx_inode_rec *rec = jx_inode_find(fs, x->ino);
+        if (rec)
+            rec->has_xrefs = 1;
         if (next && next->ino == x->ino && next->child == x->child)
             continue;
         if (!(x->version & XREF_DELETE_MARKER) && rec && rec->alive)

@@ -45,6 +45,13 @@ int jx_node_data_good(struct jx_fs *fs, uint32_t node)
     return n->data_checked == 1;
 }
 
+int jx_fs_check_data(jx_fs *fs, uint32_t node)
+{
+    if (node >= fs->node_count || fs->nodes[node].nodetype != JX_NODE_INODE)
+        return JX_EINVAL;
+    return jx_node_data_good(fs, node) ? JX_OK : JX_ECORRUPT;
+}
+
 /* Bytes of the file that a node stands for. Hole nodes were once written with csize and dsize swapped (read_dnode). */
 static uint32_t span(const struct jx_node *n)
 {

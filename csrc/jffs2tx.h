@@ -341,7 +341,7 @@ struct jx_block {
     uint32_t needed_bytes;
     uint32_t free_from;  /* offset in the block from which all is 0xFF */
     uint32_t first_node, node_count; /* in jx_fs_nodes */
-    uint32_t txid;       /* of the tag */
+    uint32_t txid, sequence; /* of the tag */
 };
 uint32_t jx_fs_block_count(const jx_fs *fs);
 const struct jx_block *jx_fs_blocks(const jx_fs *fs);
@@ -375,6 +375,8 @@ int jx_fs_lookup(jx_fs *fs, uint32_t pino, const void *name, uint32_t nsize, uin
 int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out);
 /* Bytes read (0 at the end), JX_ECORRUPT, JX_EUNKNOWN_COMPR, JX_EISDIR. */
 int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t len);
+/* Whether the data CRC of an inode node holds, whatever its verdict: JX_OK, JX_ECORRUPT, JX_EINVAL no inode node. */
+int jx_fs_check_data(jx_fs *fs, uint32_t node);
 /* Link target's bytes, at most 254. */
 int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len);
 
@@ -477,13 +479,41 @@ struct jx_recovery {
 /* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
-/* Evidence of what an image is: byte order, and the smallest power of two >= 4096 that no node crosses. */
+/* ---- what a cut left of staging ------------------------------------------------ */
+
+/* Inodes with nodes in staging blocks only, that nothing reaches: fills at most max, returns how many there are. The
+ * block that each transaction staged last is left out: a page that was cut may read well now and badly later. */
+int jx_fs_orphans(const jx_fs *fs, uint32_t *inos, uint32_t max);
+/* From now on this orphan counts as needed in this handle, so that a transaction begun after it may name it.
+ * JX_ENOENT: no such orphan; JX_ECORRUPT: not whole. */
+int jx_fs_adopt(jx_fs *fs, uint32_t ino);
+
+/* ---- garbage collection ----------------------------------------------------- */
+
+struct jx_collection {
+    uint32_t blocks_available; /* free and dirty ones once it is done */
+    uint32_t blocks_erased;    /* their needed nodes moved, then they were erased */
+    uint32_t blocks_written;
+    uint32_t nodes_moved;
+    uint64_t bytes_moved;
+};
+/* Garbage collection until `want` blocks are free or dirty: the blocks with the fewest needed bytes are emptied into
+ * new ones, nodes unchanged, each copy read back before its block is erased. JX_ENOSPC: it cannot be had; out says how
+ * far it would get, and nothing was written. JX_ESTATE: recover first. */
+int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary,
+               struct jx_collection *out);
+/* The same without a write. */
+int jx_collect_estimate(jx_fs *fs, uint32_t want, uint32_t summary, struct jx_collection *out);
+
+/* Evidence of what an image is. Eraseblocks are powers of two. */
 struct jx_probe {
     uint32_t little, big;       /* well-formed headers of either order */
     uint32_t cleanmarkers;      /* inline ones */
     uint32_t erase_size_bytes;  /* 0: nothing shows it */
     uint32_t evidence;          /* 2 cleanmarkers or summaries say so; 1 node boundaries allow it; 0 none */
     uint32_t summaries;
+    uint32_t uncrossed_bytes;   /* smallest power of two >= 4096 of which no node crosses a multiple */
+    uint32_t end;               /* where the last node ends */
 };
 int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out);
 

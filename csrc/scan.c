@@ -207,11 +207,6 @@ static int take_xref(struct scan *s, uint32_t ofs, uint32_t totlen, uint8_t verd
     return JX_OK;
 }
 
-static int has_content(uint16_t type)
-{
-    return type == JX_NODE_INODE || type == JX_NODE_DIRENT || type == JX_NODE_XATTR || type == JX_NODE_XREF;
-}
-
 /* The caller has checked ofs + totlen <= size. */
 static int take_node(struct scan *s, uint32_t ofs, uint32_t totlen, uint16_t type, uint8_t verdict)
 {
@@ -232,6 +227,7 @@ static void note_tag(struct scan *s, uint32_t ofs, uint32_t totlen)
     /* the last tag of a block tells: a commit block that was settled says so */
     s->block->tag = tag.role;
     s->block->txid = tag.txid;
+    s->block->sequence = tag.sequence;
     if (tag.txid > s->fs->status.txid || (tag.txid == s->fs->status.txid && tag.role >= s->fs->status.state)) {
         s->fs->status.txid = tag.txid;
         s->fs->status.state = tag.role; /* a role for now; space.c makes a state of it */
@@ -263,7 +259,7 @@ static int sweep(struct scan *s, uint32_t from, uint32_t to)
         int err = take_node(s, ofs, h.totlen, type, obsolete ? JX_V_OBSOLETE : JX_V_HIDDEN);
         if (err)
             return err;
-        ofs += has_content(type) ? jx_pad4(h.totlen) : JX_HEADER_BYTES;
+        ofs += jx_is_content(type) ? jx_pad4(h.totlen) : JX_HEADER_BYTES;
     }
     return JX_OK;
 }
@@ -323,12 +319,12 @@ static int scan_node(struct scan *s, uint32_t *ofs)
         *ofs += jx_pad4(h.totlen);
         uint16_t type = h.nodetype | JX_ACCURATE;
         err = take_node(s, at, h.totlen, type, JX_V_OBSOLETE);
-        return err || has_content(type) ? err : sweep(s, at + JX_HEADER_BYTES, at + h.totlen);
+        return err || jx_is_content(type) ? err : sweep(s, at + JX_HEADER_BYTES, at + h.totlen);
     }
     if (h.nodetype == JX_NODE_CLEANMARKER)
         return scan_cleanmarker(s, ofs, &h);
     *ofs += jx_pad4(h.totlen);
-    if (has_content(h.nodetype))
+    if (jx_is_content(h.nodetype))
         return take_node(s, at, h.totlen, h.nodetype, JX_V_GOOD);
     return scan_unknown(s, at, &h);
 }

@@ -90,35 +90,11 @@ int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared)
 
 /* ---- moving a commit set ------------------------------------------------------------- */
 
-static struct jx_summary_entry entry_of(const struct jx_node *n)
-{
-    return (struct jx_summary_entry){.nodetype = n->nodetype, .ino = n->nodetype == JX_NODE_XATTR ? n->child : n->ino,
-                                     .version = n->version, .totlen = n->totlen,
-                                     .child = n->nodetype == JX_NODE_DIRENT ? n->child : 0, .nsize = n->nsize, .type = n->type};
-}
-
-static int copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved)
-{
-    uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
-    int err = buf ? JX_OK : JX_ENOMEM;
-    for (uint32_t i = 0; i < block->node_count && !err; i++) {
-        const struct jx_node *n = &fs->nodes[block->first_node + i];
-        if (!n->needed || n->nodetype == 0)
-            continue;
-        struct jx_summary_entry entry = entry_of(n);
-        err = jx_flash_read(fs->flash, n->offset, buf, n->totlen);
-        if (!err)
-            err = jx_writer_node(w, buf, n->totlen, &entry, 0);
-        *moved += !err;
-    }
-    free(buf);
-    return err ? err : jx_writer_flush(w);
-}
-
 int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
 {
     struct jx_pool pool;
     struct jx_writer w;
+    uint64_t bytes = 0;
     struct jx_tag tag = {.role = JX_TAG_SETTLED, .strategy = (uint8_t)fs->status.strategy, .txid = block->txid};
     memcpy(tag.id, fs->status.id, sizeof(tag.id));
     int err = jx_pool_open(fs, &pool);
@@ -126,7 +102,9 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
         return err;
     err = jx_writer_open(&w, fs, &pool, &tag, 0, 0);
     if (!err)
-        err = copy_needed(fs, block, &w, moved);
+        err = jx_copy_needed(fs, block, &w, moved, &bytes);
+    if (!err)
+        err = jx_writer_flush(&w);
     if (!err)
         err = jx_flash_sync(fs->flash);
     if (!err)

@@ -35,10 +35,8 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
         return JX_ELIMIT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
-    /* Recover first: what a committed one protects is still in its commit block, and a commit that was cut may have left
-     * bits that read otherwise the next time, under a version number that would be given again. */
-    if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || fs->status.state == JX_TXN_STAGED))
-        return JX_ESTATE;
+    if (fs->status.state == JX_TXN_COMMITTED && !options->dry_run)
+        return JX_ESTATE; /* recover first: what it protects is still in its commit block */
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
 
@@ -536,15 +534,14 @@ int jx_txn_commit(jx_txn *txn)
     err = jx_flash_sync(txn->fs->flash);
     if (!err)
         err = jx_settle_committed(txn, &stands);
-    if (!err)
-        err = jx_flash_sync(txn->fs->flash);
-    if (stands) {
-        txn->phase = JX_PHASE_COMMITTED;
-        return err == JX_ECUT ? err : JX_OK; /* what is left to settle, the status says and recover does */
+    if (!stands) {
+        if (err == JX_EVERIFY)
+            jx_txn_abort(txn);
+        return err;
     }
-    if (err == JX_EVERIFY)
-        jx_txn_abort(txn);
-    return err;
+    txn->phase = JX_PHASE_COMMITTED;
+    jx_flash_sync(txn->fs->flash);
+    return err == JX_ECUT ? err : JX_OK; /* what could not be settled recover will meet again */
 }
 
 void jx_txn_statistics(const jx_txn *txn, struct jx_txn_stats *out) { *out = txn->stats; }

@@ -73,18 +73,25 @@ int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf)
 
 /* ---- the pool ----------------------------------------------------------------- */
 
+/* Before anything else the commit block of a transaction that was cut: its bits may read as committed the next time, and
+ * then what its set names must be there, and no version of it given again. Free blocks before dirty ones. */
+static int pool_turn(const struct jx_block *block)
+{
+    if (block->state == JX_B_DIRTY)
+        return block->tag == JX_TAG_COMMIT ? 0 : 2;
+    return block->state == JX_B_ERASED || block->state == JX_B_FREE ? 1 : 3;
+}
+
 int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool)
 {
     memset(pool, 0, sizeof(*pool));
     pool->blocks = malloc((size_t)fs->block_count * sizeof(*pool->blocks));
     if (!pool->blocks)
         return JX_ENOMEM;
-    for (int dirty = 0; dirty < 2; dirty++)
-        for (uint32_t b = 0; b < fs->block_count; b++) {
-            uint8_t state = fs->blocks[b].state;
-            if (dirty ? state == JX_B_DIRTY : state == JX_B_ERASED || state == JX_B_FREE)
+    for (int turn = 0; turn < 3; turn++)
+        for (uint32_t b = 0; b < fs->block_count; b++)
+            if (pool_turn(&fs->blocks[b]) == turn)
                 pool->blocks[pool->count++] = fs->blocks[b].offset;
-        }
     return JX_OK;
 }
 

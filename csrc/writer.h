@@ -29,7 +29,7 @@ struct jx_writer {
     uint64_t bytes;         /* programmed, padding and summaries included */
 };
 
-int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* free and dirty blocks, ascending */
+int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* in the order in which they are taken */
 void jx_pool_close(struct jx_pool *pool);
 /* The next block of the pool, erased and read back as 0xFF; JX_ENOSPC. */
 int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block);
@@ -46,6 +46,8 @@ int jx_writer_end_block(struct jx_writer *w);
 /* Pads buf from fill to the end of the page: a padding node, or zeros where none fits (fs/jffs2/wbuf.c,
  * __jffs2_flush_wbuf). The page's end; fill itself where any byte can be programmed. */
 uint32_t jx_fill_pages(const struct jx_fs *fs, uint8_t *buf, uint32_t fill);
+/* The needed nodes of a block, unchanged, into the writer; moved and bytes are added to. Nothing is flushed. */
+int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes);
 /* Program and read back. JX_EVERIFY, JX_EIO. check: len bytes of working memory. */
 int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check);
 int jx_is_erased(const uint8_t *p, uint32_t len);

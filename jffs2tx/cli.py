@@ -24,6 +24,7 @@ from jffs2tx.readers import READERS, Strategy
 if TYPE_CHECKING:
     from jffs2tx.image import Image
 
+FOUND = 1
 DAMAGED = 3
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -255,13 +256,18 @@ def cat(target, path, medium) -> None:
 @click.option("--output", "-o", required=True, metavar="DIR", help="Directory to make; must not exist or be empty.")
 @medium_options
 @quiet_option
-def extract(target, output, medium, quiet) -> None:
+@click.pass_context
+def extract(ctx, target, output, medium, quiet) -> None:
     """Write the whole tree of TARGET to a directory."""
     from jffs2tx import ops
     from jffs2tx.progress import reporter
 
     with opened(target, medium) as image, reporter(quiet) as progress:
-        ops.extract(image, output=Path(output), progress=progress)
+        facts = ops.extract(image, output=Path(output), progress=progress)
+    for sentence in (*facts["unreadable"], *facts["omitted"]):
+        click.echo(f"jffs2tx: {sentence}", err=True)
+    if facts["unreadable"]:
+        ctx.exit(DAMAGED)
 
 
 @cli.command()
@@ -279,7 +285,7 @@ def check(ctx, target, medium, as_json, quiet) -> None:
         facts = ops.check(image, progress=progress)
     output.result(facts, as_json)
     if facts["problems"]:
-        ctx.exit(DAMAGED)
+        ctx.exit(FOUND)
 
 
 @cli.command()

@@ -26,6 +26,11 @@ def printable(path: bytes) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def about(error: Jffs2txError, path: str | bytes) -> Jffs2txError:
+    """The error with the path that it is about, where it has none yet."""
+    return error if error.path is not None else type(error)(str(error), path=path)
+
+
 class Refused(Jffs2txError):
     """The engine will not do it, and nothing was written."""
 

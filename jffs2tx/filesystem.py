@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat as stat_bits
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
-from jffs2tx.errors import NotADirectory, NotFound
+from jffs2tx.errors import Corrupt, Jffs2txError, NotADirectory, NotFound
+from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
 LINK_DEPTH = 8
@@ -23,15 +24,6 @@ _TYPES = {
     stat_bits.S_IFBLK: "block",
     stat_bits.S_IFIFO: "fifo",
     stat_bits.S_IFSOCK: "socket",
-}
-
-# JFFS2_XPREFIX_*: whether the name on the medium follows the prefix or is the whole name.
-_XATTR_PREFIXES = {
-    1: b"user.",
-    2: b"security.",
-    3: b"system.posix_acl_access",
-    4: b"system.posix_acl_default",
-    5: b"trusted.",
 }
 
 STATES = ("none", "staged", "committed", "settled")
@@ -87,16 +79,25 @@ class Status:
 class FileSystem:
     """The index of one scan. It does not follow later changes of the medium: open anew after a commit."""
 
-    def __init__(self, flash: Flash, *, endian: str | None = None, summary: bool = True, empty_scan: int = 256) -> None:
-        """Scans. endian None: found by evidence; summary: whether valid summaries are believed.
+    def __init__(
+        self,
+        flash: Flash,
+        *,
+        endian: str | None = None,
+        summary: bool = True,
+        empty_scan: int = 256,
+        path: str | None = None,
+    ) -> None:
+        """Scans. endian None: found by evidence; summary: whether valid summaries are believed; path: for messages.
 
         Raises FormatError, MediumError.
         """
         self.flash = flash
         self._reader = make_reader(endian, summary, empty_scan)
         out = ffi.new("jx_fs **")
-        check(lib.jx_fs_open(flash.handle, self._reader, out), doing="reading the file system")
+        check(lib.jx_fs_open(flash.handle, self._reader, out), doing="reading the file system", path=path)
         self._handle = out[0]
+        self._adopted: set[int] = set()
 
     @property
     def handle(self):
@@ -118,7 +119,7 @@ class FileSystem:
     # ---- inodes ----
 
     def stat_ino(self, ino: int) -> Stat:
-        """Raises NotFound, CorruptError."""
+        """Raises NotFound, Corrupt."""
         st = ffi.new("struct jx_stat *")
         check(lib.jx_fs_stat(self.handle, ino, st), doing=f"reading inode {ino}")
         kind = _TYPES.get(stat_bits.S_IFMT(st.mode), "file")
@@ -136,7 +137,7 @@ class FileSystem:
         ]
 
     def read_ino(self, ino: int, offset: int = 0, length: int = 1 << 31) -> bytes:
-        """Content of a regular file. Raises CorruptError, IsADirectory."""
+        """Content of a regular file. Raises Corrupt, IsADirectory."""
         st = ffi.new("struct jx_stat *")
         check(lib.jx_fs_stat(self.handle, ino, st), doing=f"reading inode {ino}")
         length = max(0, min(length, st.size - offset))
@@ -172,14 +173,33 @@ class FileSystem:
             name = ffi.new("uint8_t[]", 256)
             value = ffi.new("uint8_t[]", max(one.value_len, 1))
             check(lib.jx_fs_xattr_read(self.handle, ffi.addressof(one), name, value), doing=f"attribute of inode {ino}")
-            prefix = _XATTR_PREFIXES.get(one.xprefix)
-            if prefix is None:
-                continue
-            whole = prefix.endswith(b".")
-            full = prefix + ffi.buffer(name, one.name_len)[:] if whole else prefix
-            data = ffi.buffer(value, one.value_len)[:]
-            result[full] = (data, one.xid)
+            try:
+                shown = xattr_from_medium(
+                    one.xprefix,
+                    ffi.buffer(name, one.name_len)[:],
+                    ffi.buffer(value, one.value_len)[:],
+                    self.endian,
+                )
+            except ValueError as error:
+                raise Corrupt(f"attribute of inode {ino}: {error}") from None
+            if shown is not None:
+                result[shown[0]] = (shown[1], one.xid)
         return result
+
+    # ---- what a cut left staged ----
+
+    def orphans(self) -> list[int]:
+        """Inodes in staging blocks that nothing reaches, whole or not."""
+        count = check(lib.jx_fs_orphans(self.handle, ffi.NULL, 0))
+        found = ffi.new("uint32_t[]", max(count, 1))
+        lib.jx_fs_orphans(self.handle, found, count)
+        return list(found[0:count])
+
+    def adopt(self, ino: int) -> None:
+        """From now on this orphan counts as needed: a transaction on this handle may name it. Again: no effect."""
+        if ino not in self._adopted:
+            check(lib.jx_fs_adopt(self.handle, ino), doing=f"taking over staged inode {ino}")
+            self._adopted.add(ino)
 
     # ---- paths ----
 
@@ -236,18 +256,45 @@ class FileSystem:
     def xattrs(self, path: str | bytes) -> dict[bytes, bytes]:
         return self.xattrs_ino(self.resolve(path))
 
-    def walk(self) -> Iterator[tuple[bytes, Stat]]:
-        """Every path (the root is b"") with its stat, parents first, names sorted. A directory is entered once."""
-        seen = set()
-        pending = [(b"", ROOT_INO)]
+    def walk(
+        self,
+        top: bytes = b"",
+        onerror: Callable[[bytes, Jffs2txError], None] | None = None,
+        ino: int | None = None,
+        deep: bool = True,
+    ) -> Iterator[tuple[bytes, Stat]]:
+        """Every path from top on (the root is b"") with its stat, parents first, names sorted; with deep false only
+        one directory's. ino: what top stands for, where that is known. A directory is entered once.
+
+        With onerror what cannot be read is handed to it and left out; without, it is raised.
+        """
+        entered = set()
+        pending = [(top, self.resolve(top) if ino is None else ino)]
         while pending:
             path, ino = pending.pop()
-            status = self.stat_ino(ino)
+            try:
+                status = self.stat_ino(ino)
+                enter = status.type == "dir" and ino not in entered and (deep or not entered)
+                below = self._children(path, ino) if enter else []
+            except Jffs2txError as error:
+                if onerror is None:
+                    raise
+                onerror(path, error)
+                continue
+            entered.add(ino)
             yield path, status
-            if status.type == "dir" and ino not in seen:
-                seen.add(ino)
-                below = path + b"/" if path else b""
-                pending += [(below + name.name, name.ino) for name in reversed(self.names(ino))]
+            for child, name in below:
+                if is_name(name.name):
+                    pending.append((child, name.ino))
+                elif onerror is None:
+                    raise Corrupt("is no name that a file can have", path=child)
+                else:
+                    onerror(child, Corrupt("is no name that a file can have"))
+
+    def _children(self, path: bytes, ino: int) -> list[tuple[bytes, Name]]:
+        """Paths and names of a directory, the last one first."""
+        start = path + b"/" if path else b""
+        return [(start + name.name, name) for name in reversed(self.names(ino))]
 
     # ---- the medium ----
 
@@ -291,6 +338,11 @@ class FileSystem:
         out = ffi.new("uint8_t[16]")
         check(lib.jx_fs_digest(self.handle, out), doing="digest of the tree")
         return bytes(out)
+
+
+def is_name(name: bytes) -> bool:
+    """Whether a file can have this name: the kernel shows no other (verify_dirent_name), and paths stay unambiguous."""
+    return name not in (b".", b"..") and b"/" not in name
 
 
 def make_reader(endian: str | None, summary: bool, empty_scan: int):

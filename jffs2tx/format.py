@@ -40,6 +40,8 @@ class NodeType(IntEnum):
     SUMMARY = 0x2006
     XATTR = 0xE008
     XREF = 0xE009
+    TAG = 0x2074  # ours: which transaction a block belongs to; every stock reader skips it
+    CONTAINER = 0x2078  # ours: hides a commit set until the commit
 
 
 class Compr(IntEnum):
@@ -61,6 +63,8 @@ XATTR_PREFIXES = {
     4: "system.posix_acl_default",
     5: "trusted.",
 }
+TAG_ROLES = {1: "stage", 2: "commit", 3: "settled"}
+TAG_STRATEGIES = {0: "swap", 1: "flip", 2: "seal", 3: "lift"}
 DIRENT_TYPES = {0: "unknown", 1: "fifo", 2: "char", 4: "dir", 6: "block", 8: "file", 10: "symlink", 12: "socket"}
 
 _crc = crcmod.mkCrcFun(0x104C11DB7, initCrc=0, rev=True, xorOut=0)
@@ -208,8 +212,23 @@ def _summary(u16: c.Construct, u32: c.Construct) -> c.Struct:
     )
 
 
+def _tag(u16: c.Construct, u32: c.Construct) -> c.Struct:
+    return c.Struct(
+        *_header(u16, u32),
+        "format" / c.Default(c.Int8ub, 1),
+        "role" / c.Int8ub,
+        "strategy" / c.Int8ub,
+        "unused" / c.Default(c.Bytes(1), bytes(1)),
+        "txid" / u32,
+        "sequence" / u32,  # of the block in its transaction
+        "id" / c.Bytes(16),
+        "tag_crc" / c.Default(u32, 0),
+        _filling(),
+    )
+
+
 def _bare(u16: c.Construct, u32: c.Construct) -> c.Struct:
-    """Cleanmarker, padding and every unknown type."""
+    """Cleanmarker, padding, container and every unknown type."""
     return c.Struct(*_header(u16, u32), _filling())
 
 
@@ -219,6 +238,7 @@ _BUILDERS: dict[int, Callable[[c.Construct, c.Construct], c.Struct]] = {
     NodeType.XATTR: _xattr,
     NodeType.XREF: _xref,
     NodeType.SUMMARY: _summary,
+    NodeType.TAG: _tag,
 }
 _NUMBERS = {"little": (c.Int16ul, c.Int32ul), "big": (c.Int16ub, c.Int32ub)}
 _BARE = {order: _bare(*numbers) for order, numbers in _NUMBERS.items()}
@@ -261,6 +281,7 @@ _CRCS: dict[int, tuple[_Crc, ...]] = {
         _Crc("sum_crc", lambda raw, node: raw[32:]),
         _Crc("node_crc", lambda raw, node: raw[:24]),
     ),
+    NodeType.TAG: (_Crc("tag_crc", lambda raw, node: raw[12:40]),),
 }
 # What totlen has to be for the fields; readers ignore a node of another length.
 _LENGTHS: dict[int, Callable[[c.Container], bool]] = {
@@ -268,6 +289,7 @@ _LENGTHS: dict[int, Callable[[c.Container], bool]] = {
     NodeType.DIRENT: lambda node: pad4(node.totlen) == pad4(40 + node.nsize),
     NodeType.XATTR: lambda node: node.totlen == pad4(33 + node.name_len + node.value_len),
     NodeType.XREF: lambda node: node.totlen == 28,
+    NodeType.TAG: lambda node: node.totlen == 44,
 }
 
 
@@ -441,6 +463,10 @@ def _note(name: str, value: Any, node: Node) -> str:
         return stat.filemode(value)
     if name == "type":
         return DIRENT_TYPES.get(value, "unknown")
+    if name == "role":
+        return TAG_ROLES.get(value, "unknown")
+    if name == "strategy":
+        return TAG_STRATEGIES.get(value, "unknown")
     if name == "xprefix":
         return XATTR_PREFIXES.get(value, "unknown")
     if name == "ino" and node.kind == NodeType.DIRENT and not value:

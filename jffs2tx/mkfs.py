@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import InvalidValue, NoSpace
@@ -21,6 +23,8 @@ COMPRESSIONS = {
     "lzo": ("none", "zero", "lzo"),
     "best": tuple(COMPRESSION_BITS),
 }
+
+MEASURE_BLOCKS = 8
 
 
 def plan_of(manifest: Manifest) -> Plan:
@@ -66,12 +70,41 @@ def make_filesystem(
         return run.figures
 
 
-def blocks_for(
-    geometry: Geometry, manifest: Manifest, content: Content, *, endian: str, compression: str, summary: bool = False
+def write_image(
+    path: Path,
+    geometry: Geometry,
+    manifest: Manifest,
+    content: Content,
+    *,
+    endian: str = "little",
+    compression: str = "zlib",
+    summary: bool = False,
+    progress: Progress = None,
+) -> Figures:
+    """An image file of the tree, which appears whole or not at all. geometry.size 0: as many blocks as it takes."""
+    settings = {"endian": endian, "compression": compression, "summary": summary}
+    if not geometry.size:
+        geometry = replace(geometry, size=geometry.erase_size * _blocks_for(geometry, manifest, content, **settings))
+    part = path.with_name(path.name + ".part")
+    try:
+        with Flash.memory(geometry) as flash:
+            figures = make_filesystem(flash, manifest, content, progress=progress, **settings)
+            with part.open("wb") as file:
+                for offset in range(0, geometry.size, geometry.erase_size):
+                    file.write(flash.read(offset, geometry.erase_size))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return figures
+
+
+def _blocks_for(
+    geometry: Geometry, manifest: Manifest, content: Content, *, endian: str, compression: str, summary: bool
 ) -> int:
-    """How many eraseblocks the tree takes, without writing them."""
+    """How many eraseblocks the tree takes, by a run that writes nothing."""
+    some = replace(geometry, size=MEASURE_BLOCKS * geometry.erase_size)
     with (
-        Flash.memory(geometry) as flash,
+        Flash.memory(some) as flash,
         FileSystem(flash, endian=endian) as fs,
         Run(fs, plan_of(manifest), dry=True, mask=_mask(compression), summary=summary, fresh=True) as run,
     ):

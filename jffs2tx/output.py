@@ -25,14 +25,16 @@ _FORMATS = {
 
 
 def result(facts: Mapping[str, object], as_json: bool) -> None:
-    """One JSON object, or a line for each fact; numbers whose key ends in _bytes are shown as sizes."""
+    """One JSON object, or a line for each fact; numbers whose key ends in _bytes are shown as sizes, and of facts in a
+    list that which is their `text`.
+    """
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return
     width = max(map(len, facts), default=0)
     for key, value in facts.items():
         for number, text in enumerate(_texts(key, value)):
-            label = key.removesuffix("_bytes").replace("_", " ") if number == 0 else ""
+            label = _label(key) if number == 0 else ""
             click.echo(f"{label:{width}}  {text}".rstrip())
 
 
@@ -42,12 +44,15 @@ def json_lines(records: Iterable[Mapping[str, object]]) -> None:
 
 
 def node_lines(nodes: Iterable[Mapping[str, object]]) -> None:
-    """A line for each node: where, how long, what, what it is worth, then its fields."""
+    """A line for each node: where, how long, what, what it is worth, then its fields but for CRCs that are right."""
     for node in nodes:
-        fields = dict(node)
+        wrong = node.get("wrong", ())
+        fields = {key: value for key, value in node.items() if not key.endswith("_crc") or key in wrong}
+        if "entries" in fields:
+            fields["entries"] = len(fields["entries"])
         place = f"{fields.pop('offset'):#010x} {fields.pop('length'):7}"
         kind = f"{fields.pop('type'):12} {fields.pop('verdict'):14}"
-        click.echo(f"{place} {kind} {' '.join(f'{key}={value}' for key, value in fields.items())}".rstrip())
+        click.echo(f"{place} {kind} {' '.join(f'{key}={_word(value)}' for key, value in fields.items())}".rstrip())
 
 
 def entry_lines(entries: Iterable[Entry], long: bool) -> None:
@@ -86,13 +91,25 @@ def entry_facts(entry: Entry) -> dict[str, object]:
     return facts
 
 
+def _label(key: str) -> str:
+    return key.removesuffix("_bytes").replace("_", " ")
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def _texts(key: str, value: object) -> list[str]:
     if isinstance(value, Mapping):
-        return [f"{name.removesuffix('_bytes')}: {' '.join(_texts(name, part))}" for name, part in value.items()]
+        return [f"{_label(name)}: {' '.join(_texts(name, part))}" for name, part in value.items()]
     if isinstance(value, (list, tuple)):
-        return [str(part) for part in value] or ["none"]
-    if isinstance(value, bool) or value is None:
-        return ["yes" if value else "no" if value is False else "unknown"]
+        return [str(part["text"] if isinstance(part, Mapping) else part) for part in value] or ["none"]
+    if isinstance(value, bool):
+        return ["yes" if value else "no"]
+    if value is None:
+        return ["none"]
     if key.endswith("_bytes") and isinstance(value, int):
         return [format_bytes(value)]
     return [str(value)]

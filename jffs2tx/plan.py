@@ -62,10 +62,14 @@ class Old:
 
 @dataclass(frozen=True, slots=True)
 class OldTree:
-    """The tree on the medium. `sha256(ino)` hashes a file's content when it is asked for."""
+    """The tree on the medium. `sha256(ino)` hashes a file's content when it is asked for.
+
+    orphans: files that a cut left staged; nothing names them (their entries have no path).
+    """
 
     paths: dict[bytes, Old]
     sha256: Callable[[int], str]
+    orphans: tuple[Old, ...] = ()
 
     def names_by_directory(self) -> dict[int, dict[bytes, int]]:
         """The names of each directory, by its inode: name -> inode."""
@@ -144,6 +148,7 @@ class Plan:
     links: list[Link] = field(default_factory=list)
     unlinks: list[Unlink] = field(default_factory=list)
     attributes: list[SetAttr] = field(default_factory=list)
+    adopted: tuple[int, ...] = ()  # inodes that an earlier, cut run staged
     rebuilt: tuple[bytes, ...] = ()  # directories written anew so that one dirent moves them
     unchanged: int = 0
     removed: tuple[bytes, ...] = ()
@@ -187,22 +192,25 @@ def _match(old: OldTree, wanted: dict[bytes, Wanted]) -> _Matches:
     names: dict[bytes, list[bytes]] = defaultdict(list)
     for path, leader in groups.items():
         names[leader].append(path)
-    claimed: set[int] = set()
-    chosen: dict[bytes, int | None] = {}
+    chosen: dict[bytes, int | None] = {leader: _kept(wanted, paths) for leader, paths in names.items()}
+    claimed = {ino for ino in chosen.values() if ino is not None}
     for leader, paths in names.items():
-        chosen[leader] = _same_inode(old, wanted, paths, claimed)
-        if chosen[leader] is not None:
+        if chosen[leader] is None:
+            chosen[leader] = _same_inode(old, wanted, paths, claimed)
             claimed.add(chosen[leader])
     _match_moved(old, wanted, chosen, claimed)
+    _match_orphans(old, wanted, chosen)
     return _Matches({path: chosen[leader] for path, leader in groups.items()}, groups)
 
 
-def _same_inode(old: OldTree, wanted: dict[bytes, Wanted], paths: list[bytes], claimed: set[int]) -> int | None:
+def _kept(wanted: dict[bytes, Wanted], paths: list[bytes]) -> int | None:
+    return next((wanted[path].keep for path in paths if wanted[path].keep is not None), None)
+
+
+def _same_inode(old: OldTree, wanted: dict[bytes, Wanted], paths: list[bytes], claimed: set[int | None]) -> int | None:
     """The inode on the medium that one of these names has already, if it can stay."""
     for path in paths:
         node = wanted[path]
-        if node.keep is not None and node.keep not in claimed:
-            return node.keep
         before = old.paths.get(path)
         if before is None or before.entry.type != node.entry.type or before.ino in claimed:
             continue
@@ -219,7 +227,9 @@ def _is_same(old: OldTree, before: Old, entry: Entry) -> bool:
     return same and _metadata(before.entry) == _metadata(entry)
 
 
-def _match_moved(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, int | None], claimed: set[int]) -> None:
+def _match_moved(
+    old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, int | None], claimed: set[int | None]
+) -> None:
     """A new name for content that the medium has, and that no other name keeps: the inode moves, its data stay."""
     by_size: dict[int, list[int]] = defaultdict(list)
     for before in old.paths.values():
@@ -233,6 +243,23 @@ def _match_moved(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, 
             if candidate not in claimed and old.sha256(candidate) == entry.sha256:
                 chosen[leader] = candidate
                 claimed.add(candidate)
+                break
+
+
+def _match_orphans(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, int | None]) -> None:
+    """What an earlier run staged before a cut, and that is just what is wanted, need not be staged again."""
+    left: dict[tuple, list[int]] = defaultdict(list)
+    for orphan in old.orphans:
+        left[(orphan.entry.size, _metadata(orphan.entry)[:-1])].append(orphan.ino)
+    for leader, ino in chosen.items():
+        entry = wanted[leader].entry
+        if ino is not None or entry.type != "file" or entry.xattrs:
+            continue
+        candidates = left.get((entry.size, _metadata(entry)[:-1]), [])
+        for candidate in candidates:
+            if old.sha256(candidate) == entry.sha256:
+                candidates.remove(candidate)
+                chosen[leader] = candidate
                 break
 
 
@@ -291,9 +318,9 @@ def _attributes(old: OldTree, wanted: dict[bytes, Wanted], match: _Matches) -> d
     result = {}
     for path, node in wanted.items():
         ino = match.ino[path]
-        if ino is None or match.groups[path] != path:
+        before = by_ino.get(ino)
+        if before is None or match.groups[path] != path:  # an inode to be made, or an orphan: just as it is wanted
             continue
-        before = by_ino[ino]
         if _metadata(before.entry) == _metadata(node.entry):
             continue
         gone = [x for name, x in before.xids.items() if before.entry.xattrs[name] != node.entry.xattrs.get(name)]
@@ -414,23 +441,52 @@ def _rebuild_bytes(changes: _Changes, rebuilt: set[bytes]) -> int:
     return total
 
 
+@dataclass(slots=True)
+class _Move:
+    """Rebuilding one directory with every changed one below it: what the commit set loses by it, what staging pays."""
+
+    top: bytes
+    gain: int = 0
+    directories: set[bytes] = field(default_factory=set)
+
+
+def _moves(changes: _Changes, strategy: Strategy, rebuilt: set[bytes]) -> list[_Move]:
+    moves: dict[bytes, _Move] = {}
+    for directory in changes.touched() - rebuilt:
+        cost = _directory_size(changes, directory, strategy).bytes
+        chain: list[bytes] = []
+        for top in (directory, *_ancestors(directory)):
+            if not top or changes.match.ino[top] is None:
+                break  # the root cannot move; a new directory is no part of the commit set
+            chain.append(top)
+            move = moves.setdefault(top, _Move(top, -_dirent_size(top, strategy is Strategy.FLIP).bytes))
+            move.gain += cost
+            move.directories.update(chain)
+    return [move for move in moves.values() if move.gain > 0]
+
+
 def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) -> set[bytes]:
-    """The directories to rebuild so that the commit set fits its block: the dearest first. Raises TooBig."""
+    """The directories to rebuild so that the commit set fits its block: the cheapest that suffice. Raises TooBig."""
     rebuilt: set[bytes] = set()
+    before = None
     while True:
-        closed = _closed_downwards(changes, rebuilt, shares)
-        size = _set_size(changes, strategy, closed)
+        size = _set_size(changes, strategy, rebuilt)
         limit = medium.limit(strategy.value, size.summary)
         if size.bytes <= limit:
-            return closed
-        candidates = [d for d in changes.touched() if d and d not in closed]
-        best = max(candidates, key=lambda d: (_directory_size(changes, d, strategy).bytes, d), default=None)
-        if best is None or _set_size(changes, strategy, closed | {best}).bytes >= size.bytes:
+            return rebuilt
+        moves = _moves(changes, strategy, rebuilt)
+        if not moves or (before is not None and size.bytes >= before):
             raise TooBig(
                 f"the commit set needs {size.bytes} bytes, and one block of this medium takes {max(limit, 0)} by "
                 f"{strategy.value}: change fewer names of the root directory in one upgrade"
             )
-        rebuilt.add(best)
+        before = size.bytes
+        enough = [move for move in moves if move.gain >= size.bytes - limit]
+        if enough:
+            best = min(enough, key=lambda move: (_rebuild_bytes(changes, move.directories), move.top))
+        else:
+            best = max(moves, key=lambda move: (move.gain, move.top))
+        rebuilt = _closed_downwards(changes, rebuilt | best.directories, shares)
 
 
 # ---- choosing --------------------------------------------------------------------------------------------------------
@@ -509,7 +565,9 @@ class _Builder:
         self._attributes()
         plan = self.plan
         plan.rebuilt = tuple(sorted(self.choice.rebuilt))
-        plan.unchanged = sum(1 for path in self.changes.wanted if isinstance(self.refs[path], int))
+        orphans = {orphan.ino for orphan in self.changes.old.orphans}
+        plan.adopted = tuple(sorted(orphans.intersection(ref for ref in self.refs.values() if isinstance(ref, int))))
+        plan.unchanged = sum(isinstance(ref, int) and ref not in orphans for ref in self.refs.values())
         plan.removed = tuple(sorted(path for path in self.changes.old.paths if path not in self.changes.wanted))
         return plan
 
@@ -564,7 +622,7 @@ def _check_xattrs(wanted: dict[bytes, Wanted], medium: Medium, readers: tuple[Re
         path = next(path for path, node in wanted.items() if node.entry.xattrs)
         raise Refused(
             "has an extended attribute and the medium holds none: a kernel without CONFIG_JFFS2_FS_XATTR would not "
-            "mount it any more (name a reader that has it, such as --reader linux-xattr)",
+            "mount it any more (name a reader that has it, such as --reader linux+xattr)",
             path=escape_path(path),
         )
 

@@ -7,7 +7,7 @@ A reader is whatever mounts or searches the file system at the next boot: a Linu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from jffs2tx.errors import InvalidValue
@@ -96,15 +96,6 @@ _TABLE = (
         notes={Strategy.SEAL: "a kernel without summary support"},
     ),
     Reader(
-        "linux-xattr",
-        "Linux from 4.5 with CONFIG_JFFS2_FS_XATTR, with or without summary support",
-        _ALL_BUT_SEAL,
-        summary=None,
-        xattr=True,
-        empty_scan_bytes=1024,
-        notes={Strategy.SEAL: "a kernel without summary support"},
-    ),
-    Reader(
         "u-boot",
         "U-Boot since late 2008",
         _ALL_BUT_SEAL,
@@ -146,7 +137,15 @@ _TABLE = (
     ),
 )
 
-READERS: dict[str, Reader] = {reader.name: reader for reader in _TABLE}
+
+def _with_xattr(reader: Reader) -> Reader:
+    """The same kernel, known to have been built with CONFIG_JFFS2_FS_XATTR."""
+    return replace(reader, name=f"{reader.name}+xattr", description=f"{reader.description}, with xattrs", xattr=True)
+
+
+_LINUX_WITH_XATTR = (_with_xattr(reader) for reader in _TABLE if reader.name.startswith("linux"))
+
+READERS: dict[str, Reader] = {reader.name: reader for reader in (*_TABLE, *_LINUX_WITH_XATTR)}
 DEFAULT_READERS = ("linux",)
 
 

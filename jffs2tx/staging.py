@@ -46,8 +46,22 @@ class Figures:
     reserve: int
 
     @property
-    def missing_blocks(self) -> int:
-        return max(0, self.blocks_needed + self.reserve - self.blocks_available)
+    def blocks_wanted(self) -> int:
+        """Erased blocks that must be there before the first write."""
+        return self.blocks_needed + self.reserve
+
+    @property
+    def fits(self) -> bool:
+        return self.blocks_wanted <= self.blocks_available
+
+
+def no_room(figures: Figures, obtainable: int) -> NoSpace:
+    """obtainable: erased blocks that are there, or would be after garbage collection."""
+    return NoSpace(
+        f"no room: the upgrade needs {figures.blocks_needed} erased blocks and the kernel's reserve is "
+        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there and "
+        f"{obtainable} after garbage collection: {figures.blocks_wanted - obtainable} are missing"
+    )
 
 
 class Run:
@@ -76,6 +90,8 @@ class Run:
         options.fresh = fresh
         options.id = tag
         out = ffi.new("jx_txn **")
+        for ino in plan.adopted:
+            fs.adopt(ino)
         check(lib.jx_txn_begin(fs.handle, options, out), doing="beginning the transaction")
         self._txn = out[0]
         self._ino = ffi.new("uint32_t *")
@@ -178,11 +194,7 @@ class Run:
         code = lib.jx_txn_prepare(self._txn)
         figures = self.figures
         if code == lib.JX_ENOSPC:
-            raise NoSpace(
-                f"no room: the upgrade needs {figures.blocks_needed} erased blocks and the kernel's reserve is "
-                f"{figures.reserve}, {figures.blocks_needed + figures.reserve} in all, but only "
-                f"{figures.blocks_available} are there: {figures.missing_blocks} are missing"
-            )
+            raise no_room(figures, figures.blocks_available)
         if code == lib.JX_ETOOBIG:
             raise TooBig(
                 f"the commit set of {figures.commit_bytes} bytes does not fit one block "

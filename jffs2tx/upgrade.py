@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.collect import Collection, collect, estimate
 from jffs2tx.device import Flash
+from jffs2tx.errors import Corrupt, NoSpace
 from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
-from jffs2tx.manifest import Entry, Manifest
+from jffs2tx.manifest import Manifest
 from jffs2tx.plan import Medium, Old, OldTree, Plan, Wanted, make_plan
 from jffs2tx.readers import Reader, compressors, named
-from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask
+from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask, no_room
+from jffs2tx.tree import entry_of, sha256_of
 
 _COMPRESSION_BY_NUMBER = {0: "none", 1: "zero", 2: "rtime", 6: "zlib", 7: "lzo"}
 
@@ -40,40 +44,32 @@ def recover(flash: Flash, *, endian: str | None = None) -> Recovery:
 # ---- the two trees and the medium ------------------------------------------------------------------------------------
 
 
-def old_tree(fs: FileSystem) -> OldTree:
-    """The tree on the medium as the planner wants it; files are hashed when asked for, each once."""
+def old_tree(fs: FileSystem, resume: bool = True) -> OldTree:
+    """The tree on the medium as the planner wants it; files are hashed when asked for, each once.
+
+    resume: what an earlier, cut run staged is offered too.
+    """
     hashes: dict[int, str] = {}
-    links: dict[int, int] = {}
 
     def sha256(ino: int) -> str:
         if ino not in hashes:
-            digest = hashlib.sha256()
-            for chunk in fs.chunks_ino(ino):
-                digest.update(chunk)
-            hashes[ino] = digest.hexdigest()
+            hashes[ino] = sha256_of(fs, ino)
         return hashes[ino]
 
     paths = {}
     for path, status in fs.walk():
-        refs = fs.xattr_refs(status.ino)
-        group = None
-        if status.type != "dir" and status.nlink > 1:
-            group = links.setdefault(status.ino, len(links) + 1)
-        entry = Entry(
-            path=path,
-            type=status.type,
-            mode=status.mode,
-            uid=status.uid,
-            gid=status.gid,
-            time=status.mtime,
-            size=status.size if status.type == "file" else 0,
-            link=fs.readlink_ino(status.ino) if status.type == "link" else None,
-            device=status.device,
-            inode=group,
-            xattrs={name: value for name, (value, _) in refs.items()},
-        )
-        paths[path] = Old(status.ino, entry, {name: xid for name, (_, xid) in refs.items()})
-    return OldTree(paths, sha256)
+        xids = {name: xid for name, (_, xid) in fs.xattr_refs(status.ino).items()}
+        paths[path] = Old(status.ino, entry_of(fs, path, status), xids)
+    resume = resume and fs.status.state == "staged"  # recover comes first where one is committed, and clears them
+    return OldTree(paths, sha256, tuple(_orphans(fs)) if resume else ())
+
+
+def _orphans(fs: FileSystem) -> Iterator[Old]:
+    for ino in fs.orphans():
+        with suppress(Corrupt):  # not whole: of no use
+            status = fs.stat_ino(ino)
+            if status.type == "file":
+                yield Old(ino, entry_of(fs, b"", status))
 
 
 def wanted_tree(manifest: Manifest) -> dict[bytes, Wanted]:
@@ -111,6 +107,7 @@ class Outcome:
 
     plan: Plan
     figures: Figures | None
+    collection: Collection | None = None  # what makes the room that is missing
     recovery: Recovery | None = None
 
 
@@ -118,7 +115,8 @@ def _prove(fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, 
     """The whole upgrade without a write: content is checked, sizes are exact. Raises what would stop it."""
     with Run(fs, plan, dry=True, **_settings(fs, readers)) as run:
         run.stage(content, progress, "check")
-        run.prepare()
+        with suppress(NoSpace):  # garbage collection may help
+            run.prepare()
         return run.figures
 
 
@@ -145,7 +143,17 @@ def plan_upgrade(
     plan = make_plan(old_tree(fs), wanted, medium_of(fs), readers, strategy)
     if plan.is_empty:
         return Outcome(plan, None)
-    return Outcome(plan, _prove(fs, plan, content, readers, progress))
+    figures = _prove(fs, plan, content, readers, progress)
+    if figures.fits:
+        return Outcome(plan, figures)
+    if plan.adopted:  # garbage collection would take the blocks of what was staged: begin anew
+        plan = make_plan(old_tree(fs, resume=False), wanted, medium_of(fs), readers, strategy)
+        with FileSystem(fs.flash, endian=fs.endian) as fresh:
+            figures = _prove(fresh, plan, content, readers, progress)
+    enough, collection = estimate(fs, figures.blocks_wanted, summary=_wants_summary(fs, readers))
+    if not enough:
+        raise no_room(figures, collection.blocks_available)
+    return Outcome(plan, figures, collection)
 
 
 def apply_upgrade(
@@ -162,7 +170,8 @@ def apply_upgrade(
 ) -> Outcome:
     """Lands the wanted tree as one transaction.
 
-    First what an earlier cut left is cleared; then the whole is proved dry; then it is staged, committed and settled.
+    The whole is proved dry first; then what an earlier cut left is finished, room is made where it is missing, and the
+    tree is staged, committed and settled.
     An error before the commit leaves the old tree. `tag` (16 bytes) is what the blocks say of this transaction.
     """
     readers = readers or named(("linux",))
@@ -170,13 +179,16 @@ def apply_upgrade(
         outcome = plan_upgrade(fs, wanted, content, readers=readers, strategy=strategy, progress=progress)
         if outcome.plan.is_empty:
             return outcome
-        unfinished = fs.status.state in ("staged", "committed")
-    if unfinished:  # moves nodes as they are: the tree, and so the plan, stays what it was
+        unfinished = fs.status.state == "committed"
+        summary = _wants_summary(fs, readers)
+    if unfinished:
         recover(flash, endian=endian)
+    if outcome.collection:
+        done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)
+        outcome = replace(outcome, collection=done)
     with FileSystem(flash, endian=endian) as fs:
         figures = _land(fs, outcome.plan, content, readers, tag, progress)
-    done = recover(flash, endian=endian) if settle else None
-    return Outcome(outcome.plan, figures, done)
+    return replace(outcome, figures=figures, recovery=recover(flash, endian=endian) if settle else None)
 
 
 def _land(

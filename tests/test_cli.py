@@ -141,8 +141,8 @@ def test_recover_writes_and_the_rest_does_not(fake, capsys):
 
 
 def test_check_with_problems_has_its_own_status(fake, capsys):
-    fake.answer = {"problems": ["/a: data CRC", "/b: data CRC"]}
-    assert main(["check", "image"]) == 3
+    fake.answer = {"problems": [{"kind": "bad-data", "text": "/a: data CRC"}, {"kind": "x", "text": "/b: data CRC"}]}
+    assert main(["check", "image"]) == 1
     assert capsys.readouterr().out == "problems  /a: data CRC\n          /b: data CRC\n"
 
 
@@ -184,8 +184,11 @@ def test_cat_writes_bytes(fake, capsysbinary):
 
 
 def test_extract_and_mkfs(fake, tmp_path):
+    fake.answer = {"unreadable": [], "omitted": ["a fifo was not made"]}
     assert main(["extract", "image", "-o", "out", "-q"]) == 0
     assert fake.called[1]["output"].name == "out"
+    fake.answer = {"unreadable": ["/a: data fails its CRC"], "omitted": []}
+    assert main(["extract", "image", "-o", "out", "-q"]) == 3
     assert main(["mkfs", str(tmp_path), "-o", "image", "--erase-size", "64k", "--compression", "best", "-q"]) == 0
     options = fake.called[1]
     del options["source"], options["output"]

@@ -5,9 +5,9 @@ import hashlib
 import random
 
 import pytest
-from flashes import KIB, KINDS, geometry, memory, nand, nor, nor_ecc, simulator
 
 from jffs2tx._ffi import ffi, lib
+from tests.flashes import KIB, KINDS, geometry, memory, nand, nor, nor_ecc, simulator
 
 BLOCK = 16 * KIB
 F1, F2, F3, F4, F5 = lib.JX_F1_CUT, lib.JX_F2_PREFIX, lib.JX_F3_BITS, lib.JX_F4_ORDER, lib.JX_F5_ERASE

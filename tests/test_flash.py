@@ -4,9 +4,9 @@ import os
 import random
 
 import pytest
-from flashes import KIB, KINDS, geometry, image, memory, nand, nor, nor_ecc, refused, simulator
 
 from jffs2tx._ffi import ffi, lib
+from tests.flashes import KIB, KINDS, geometry, image, memory, nand, nor, nor_ecc, refused, simulator
 
 BLOCK = 16 * KIB
 

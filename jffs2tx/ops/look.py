@@ -1,0 +1,77 @@
+"""status, ls, cat: what is on the medium."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jffs2tx.errors import InvalidValue, IsADirectory, Jffs2txError, about
+from jffs2tx.image import Image
+from jffs2tx.manifest import Entry
+from jffs2tx.ops.damage import Damage
+from jffs2tx.tree import entry_of
+
+
+def status(image: Image) -> dict:
+    """Geometry, byte order, space and the last transaction. Raises FormatError, MediumError."""
+    geometry = image.geometry
+    with image.fs() as fs:
+        space, last = fs.space, fs.status
+        return {
+            "geometry": {
+                "kind": geometry.kind,
+                "size_bytes": geometry.size,
+                "erase_size_bytes": geometry.erase_size,
+                "page_size_bytes": geometry.write_size,
+            },
+            "endian": fs.endian,
+            "summaries": fs.has_summaries,
+            "space": {
+                "blocks": space.blocks,
+                "bad": space.bad,
+                "free": space.free,
+                "dirty": space.dirty,
+                "reserve": space.reserve,
+                "needed_bytes": space.needed_bytes,
+            },
+            "transaction": {
+                "state": last.state,
+                "txid": None if last.state == "none" else last.txid,
+                "strategy": last.strategy,
+            },
+            "guesses": list(image.guesses),
+        }
+
+
+def ls(image: Image, *, path: bytes, recursive: bool) -> Iterator[Entry]:
+    """The entries of a directory, or with recursive all below it; another path itself. `inode` is the inode number of
+    what has several names. Raises NotFound, NotADirectory; Corrupt at the end where something could not be read.
+    """
+    damage = Damage()
+    with image.fs() as fs:
+        ino = fs.resolve(path, follow=True)
+        is_directory = fs.stat_ino(ino).type == "dir"
+        for found, status in fs.walk(path, damage.add, ino, deep=recursive):
+            if is_directory and found == path:
+                continue
+            try:
+                entry = entry_of(fs, found, status)
+            except Jffs2txError as error:
+                damage.add(found, error)
+            else:
+                yield entry
+    damage.finish()
+
+
+def cat(image: Image, *, path: bytes) -> Iterator[bytes]:
+    """The content of a regular file; links are followed. Raises NotFound, IsADirectory, InvalidValue, Corrupt."""
+    with image.fs() as fs:
+        try:
+            ino = fs.resolve(path, follow=True)
+            kind = fs.stat_ino(ino).type
+            if kind == "dir":
+                raise IsADirectory("is a directory")
+            if kind != "file":
+                raise InvalidValue("is no regular file")
+            yield from fs.chunks_ino(ino)
+        except Jffs2txError as error:
+            raise about(error, b"/" + path) from None

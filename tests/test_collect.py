@@ -1,0 +1,99 @@
+"""Garbage collection: room is made, the tree stays the same, and a cut anywhere in it loses nothing."""
+
+import random
+
+import pytest
+
+from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.collect import collect, estimate
+from jffs2tx.device import Flash
+from jffs2tx.errors import NoSpace
+from jffs2tx.filesystem import FileSystem
+from jffs2tx.readers import named
+from jffs2tx.transaction import Transaction
+from jffs2tx.upgrade import recover
+from tests.test_transaction import GEOMETRIES, fresh, tree_of
+
+READERS = named(("linux-summary+xattr",))
+
+
+def worn(name, rounds=12, seed=1):
+    """A medium with a history: many small transactions, so that every block is partly dead."""
+    rng = random.Random(seed)
+    flash = fresh(GEOMETRIES[name])
+    for number in range(rounds):
+        with FileSystem(flash) as fs:
+            tx = Transaction(flash, fs, time=1000 + number, readers=READERS)
+            for _ in range(4):
+                tx.put(f"f{rng.randrange(8)}", rng.randbytes(rng.randrange(1, 9000)))
+            if number % 3 == 2:
+                tx.remove(f"f{rng.randrange(8)}") if b"f0" in tx._wanted and rng.random() < 0.5 else None
+            tx.setxattr("a", b"user.n", b"%d" % number)
+            try:
+                tx.commit()
+            except NoSpace:
+                break
+    return flash
+
+
+def available(flash):
+    with FileSystem(flash) as fs:
+        return fs.space.free + fs.space.dirty
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_blocks_are_won_and_the_tree_stays(name):
+    with worn(name) as flash:
+        before, there = tree_of(flash), available(flash)
+        with FileSystem(flash) as fs:
+            enough, planned = estimate(fs, there + 1)
+        assert enough
+        done = collect(flash, there + 1)
+        assert done.blocks_available >= there + 1 and available(flash) >= there + 1
+        assert (done.nodes_moved, done.bytes_moved) == (planned.nodes_moved, planned.bytes_moved)
+        assert tree_of(flash) == before
+        assert recover(flash).did_nothing and collect(flash, there).blocks_erased == 0
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_what_cannot_be_had_is_refused_before_a_write(name):
+    with worn(name) as flash:
+        content = flash.read(0, flash.geometry.size)
+        with FileSystem(flash) as fs:
+            enough, best = estimate(fs, 10_000)
+            assert not enough and best.blocks_available >= fs.space.free
+        with pytest.raises(NoSpace):
+            collect(flash, 10_000)
+        assert flash.read(0, flash.geometry.size) == content
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_cut_anywhere_loses_nothing(name):
+    """Every cut of a collection, each torn operation in its F1 to F5 states: the tree is the same."""
+    with worn(name) as start, Flash.simulator(start.geometry, start.read(0, start.geometry.size)) as sim:
+        want = available(start) + 1
+        with FileSystem(start) as fs:
+            tree = fs.digest()
+        collect(sim, want)
+        scratch = ffi.new("jx_flash **")
+        check(lib.jx_flash_open_memory(start.geometry.to_c(), scratch))
+        crashed = Flash(scratch[0])
+        count = ffi.new("uint32_t *")
+        states = 0
+        every = lib.JX_F1_CUT | lib.JX_F2_PREFIX | lib.JX_F4_ORDER | lib.JX_F5_ERASE
+        seen = set()
+        for cut in range(lib.jx_sim_op_count(sim.handle) + 1):
+            check(lib.jx_crash_tears(sim.handle, cut, every, count))
+            for tear in range(count[0]):
+                check(lib.jx_crash_build(sim.handle, cut, every, tear, crashed.handle))
+                digest = ffi.new("uint8_t[16]")
+                check(lib.jx_flash_hash(crashed.handle, digest))
+                if bytes(digest) in seen:
+                    continue
+                seen.add(bytes(digest))
+                for summary in (True, False):
+                    with FileSystem(crashed, summary=summary) as fs:
+                        assert fs.digest() == tree, f"{name}:collect:c{cut}.t{tear}"
+                states += 1
+        assert states > 20
+        crashed.close()

@@ -1,0 +1,179 @@
+"""The planner alone: two trees in, a plan out; no medium."""
+
+import hashlib
+
+import pytest
+
+from jffs2tx.errors import Refused, StrategyError, TooBig
+from jffs2tx.manifest import Entry
+from jffs2tx.plan import Medium, New, Old, OldTree, Wanted, make_plan
+from jffs2tx.readers import named
+
+BIG = 1 << 20
+
+
+def medium(kind="nor", limit=BIG, strategies=("swap", "flip"), has_xattrs=False):
+    return Medium(
+        kind,
+        65536,
+        lambda strategy: strategy in strategies,
+        lambda strategy, summary: 300 if strategy == "swap" else limit,
+        has_xattrs,
+    )
+
+
+def entry(path, kind="dir", content=None, **more):
+    data = content if content is not None else b""
+    digest = hashlib.sha256(data).hexdigest() if kind == "file" else None
+    base = {"mode": 0o755, "uid": 0, "gid": 0, "time": 1000, "size": len(data), "sha256": digest}
+    return Entry(path=path, type=kind, **(base | more))
+
+
+def tree(*entries):
+    return {e.path: e for e in (entry(b""), *entries)}
+
+
+def plan(before, after, *, strategy="auto", readers=("linux",), on=None):
+    contents = {}
+    groups = {}
+    paths = {}
+    for number, (path, e) in enumerate(before.items(), start=1):
+        ino = groups.setdefault(e.inode, number) if e.inode is not None else number
+        paths[path] = Old(ino, e, dict.fromkeys(e.xattrs, 7))
+        contents[ino] = e.sha256
+    old = OldTree(paths, lambda ino: contents[ino])
+    wanted = {path: Wanted(e) for path, e in after.items()}
+    return make_plan(old, wanted, on or medium(), named(readers), strategy)
+
+
+def test_nothing_changes():
+    same = tree(entry(b"a"), entry(b"a/f", "file", b"x"))
+    assert plan(same, same).is_empty
+
+
+def test_a_changed_file_below_one_directory_swaps_it():
+    before = tree(
+        entry(b"usr"), entry(b"usr/bin"), entry(b"usr/bin/f", "file", b"x"), entry(b"usr/bin/g", "file", b"y")
+    )
+    after = before | tree(entry(b"usr/bin/f", "file", b"new"))
+    result = plan(before, after)
+    assert result.strategy == "swap" and result.rebuilt == (b"usr/bin",)
+    assert [e.path for e in result.inodes] == [b"usr/bin", b"usr/bin/f"]
+    outside = [link.path for link in result.links if not isinstance(link.parent, New)]
+    assert outside == [b"usr/bin"] and not result.unlinks and not result.attributes
+
+
+def test_swap_rebuilds_the_way_to_a_deeper_change_and_shares_the_rest():
+    before = tree(
+        *map(entry, (b"d", b"d/a", b"d/a/deep", b"d/b", b"d/b/c")),
+        entry(b"d/a/deep/f", "file", b"x"),
+        entry(b"d/g", "file", b"1"),
+    )
+    after = before | tree(entry(b"d/a/deep/f", "file", b"y"), entry(b"d/g", "file", b"2"))
+    shared = plan(before, after, strategy="swap")
+    assert shared.rebuilt == (b"d", b"d/a", b"d/a/deep")
+    alone = plan(before, after, strategy="swap", readers=("linux-old",))
+    assert alone.rebuilt == (b"d", b"d/a", b"d/a/deep", b"d/b", b"d/b/c")
+
+
+def test_changes_of_the_root_cannot_swap():
+    before = tree(entry(b"f", "file", b"x"))
+    after = tree(entry(b"f", "file", b"y"))
+    assert plan(before, after).strategy == "flip"
+    with pytest.raises(StrategyError, match="not the root"):
+        plan(before, after, strategy="swap")
+
+
+def test_new_metadata_of_a_file_costs_no_data():
+    before = tree(entry(b"f", "file", b"x"))
+    result = plan(before, tree(entry(b"f", "file", b"x", mode=0o600)))
+    assert not result.inodes and not result.links and [c.entry.mode for c in result.attributes] == [0o600]
+
+
+def test_a_moved_file_keeps_its_inode():
+    before = tree(entry(b"a"), entry(b"a/f", "file", b"content"))
+    after = tree(entry(b"a"), entry(b"g", "file", b"content"))
+    result = plan(before, after)
+    assert not result.inodes
+    assert [(link.path, link.target) for link in result.links] == [(b"g", 3)]
+    assert [u.path for u in result.unlinks] == [b"a/f"]
+
+
+def test_a_link_group_stays_one_inode_and_parts_when_metadata_differ():
+    before = tree(entry(b"a", "file", b"x", inode=1), entry(b"b", "file", b"x", inode=1))
+    assert plan(before, before).is_empty
+    apart = tree(entry(b"a", "file", b"x"), entry(b"b", "file", b"x", mode=0o600))
+    result = plan(before, apart)
+    assert [e.path for e in result.inodes] == [b"b"] and [link.path for link in result.links] == [b"b"]
+
+
+def test_joined_names_take_one_inode():
+    before = tree(entry(b"a", "file", b"x"), entry(b"b", "file", b"x"))
+    result = plan(before, tree(entry(b"a", "file", b"x", inode=1), entry(b"b", "file", b"x", inode=1)))
+    assert not result.inodes and [(link.path, link.target) for link in result.links] == [(b"b", 2)]
+
+
+def test_a_type_change_replaces_the_name():
+    before = tree(entry(b"a"), entry(b"a/f", "file", b"x"))
+    result = plan(before, tree(entry(b"a", "file", b"now a file")))
+    assert [e.path for e in result.inodes] == [b"a"] and [link.path for link in result.links] == [b"a"]
+    assert not result.unlinks  # what was below is no longer reached
+
+
+def test_too_many_changes_rebuild_the_cheapest_directories_that_suffice():
+    names = [b"usr/d%02d" % i for i in range(40)]
+    before = tree(
+        entry(b"usr"),
+        entry(b"etc"),
+        entry(b"etc/x", "file", b"1"),
+        *map(entry, names),
+        *(entry(n + b"/f", "file", b"x") for n in names),
+    )
+    after = before | tree(entry(b"etc/x", "file", b"2"), *(entry(n + b"/f", "file", b"y") for n in names))
+    result = plan(before, after, on=medium(limit=500))
+    assert result.strategy == "flip" and set(result.rebuilt) == {b"usr", *names}
+
+
+def test_names_of_the_root_that_fit_no_block_are_refused():
+    before = tree(*(entry(b"f%03d" % i, "file", b"x") for i in range(100)))
+    after = tree(*(entry(b"f%03d" % i, "file", b"y") for i in range(100)))
+    with pytest.raises(TooBig, match="commit set"):
+        plan(before, after, strategy="flip", on=medium(limit=1000))
+
+
+def test_the_first_attribute_needs_a_reader_that_copes():
+    before = tree(entry(b"f", "file", b"x"))
+    after = tree(entry(b"f", "file", b"x", xattrs={b"user.a": b"1"}))
+    with pytest.raises(Refused, match=r"linux\+xattr"):
+        plan(before, after)
+    assert plan(before, after, readers=("linux+xattr",)).attributes[0].set_xattrs == {b"user.a": b"1"}
+    assert plan(before, after, on=medium(has_xattrs=True)).attributes
+
+
+def test_changed_and_removed_attributes():
+    before = tree(entry(b"f", "file", b"x", xattrs={b"user.a": b"1", b"user.b": b"2"}))
+    after = tree(entry(b"f", "file", b"x", xattrs={b"user.a": b"3"}))
+    change = plan(before, after, on=medium(has_xattrs=True)).attributes[0]
+    assert change.set_xattrs == {b"user.a": b"3"} and change.remove_xids == (7, 7)
+
+
+def test_seal_needs_readers_that_know_summaries():
+    before, after = tree(entry(b"f", "file", b"x")), tree(entry(b"f", "file", b"y"))
+    nand = medium("nand", strategies=("swap", "seal", "lift"))
+    assert plan(before, after, on=nand).strategy == "lift"
+    assert plan(before, after, on=nand, readers=("linux-summary",)).strategy == "seal"
+    with pytest.raises(StrategyError, match="promise"):
+        plan(before, after, on=nand, strategy="seal")
+
+
+def test_a_rebuilt_directory_shares_no_symlink():
+    before = tree(entry(b"d"), entry(b"d/l", "link", link=b"t"), entry(b"d/f", "file", b"x"))
+    result = plan(before, before | tree(entry(b"d/f", "file", b"y")), strategy="swap")
+    assert sorted(e.path for e in result.inodes) == [b"d", b"d/f", b"d/l"]
+
+
+def test_metadata_comes_after_names():
+    before = tree(entry(b"d"), entry(b"d/f", "file", b"x"))
+    after = tree(entry(b"d", time=2000), entry(b"d/f", "file", b"y"))
+    result = plan(before, after, strategy="flip")
+    assert [link.mtime for link in result.links] == [2000] and result.attributes[0].entry.time == 2000
