@@ -58,7 +58,7 @@ def old_tree(fs: FileSystem, resume: bool = True) -> OldTree:
 
     paths = {}
     for path, status in fs.walk():
-        xids = {name: xid for name, (_, xid) in fs.xattr_refs(status.ino).items()}
+        xids = {name: found for name, (_, found) in fs.xattr_refs(status.ino).items()}
         paths[path] = Old(status.ino, entry_of(fs, path, status), xids)
     resume = resume and fs.status.state == "staged"  # recover comes first where one is committed, and clears them
     return OldTree(paths, sha256, tuple(_orphans(fs)) if resume else ())
