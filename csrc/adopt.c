@@ -1,28 +1,15 @@
 /* adopt.c: an inode that a cut left staged and unreached is taken into a new transaction as it is. */
 #include "fs.h"
 
-/* Whether it may be the staging block that was under way when the power went: the last one of its transaction. */
-static int may_be_torn(const struct jx_fs *fs, const struct jx_block *block)
-{
-    for (uint32_t b = 0; b < fs->block_count; b++) {
-        const struct jx_block *other = &fs->blocks[b];
-        if (other->tag == JX_TAG_STAGE && other->txid == block->txid && other->sequence > block->sequence)
-            return 0;
-    }
-    return 1;
-}
-
 /* All its nodes stand in blocks of ours, and no attribute would come to life with it. */
 static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *rec)
 {
-    const struct jx_block *known = NULL;
     if (!rec->exists || rec->alive || rec->first_node == JX_NONE || rec->name_count || rec->ghost_count)
         return 0;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next) {
         const struct jx_block *block = &fs->blocks[fs->nodes[i].offset / fs->flash->geo.erase_size_bytes];
-        if (block != known && (block->tag != JX_TAG_STAGE || may_be_torn(fs, block)))
+        if (block->tag != JX_TAG_STAGE || block->staged_last)
             return 0;
-        known = block;
     }
     return !rec->has_xrefs;
 }

@@ -2,6 +2,7 @@
  * are erased. The tree is the same before, during and after: of two equal copies either will do. */
 #include <stdlib.h>
 #include <string.h>
+#include "codec.h"
 #include "txn.h"
 #include "writer.h"
 
@@ -14,6 +15,38 @@ static struct jx_summary_entry entry_of(const struct jx_node *n)
                                      .child = n->nodetype == JX_NODE_DIRENT ? n->child : 0, .nsize = n->nsize, .type = n->type};
 }
 
+/* Header and node CRC were good when it was scanned; ECC gave up since, or there already, and each read may differ. */
+static int is_whole(int endian, const uint8_t *p, const struct jx_node *n)
+{
+    struct jx_inode in;
+    struct jx_dirent d;
+    struct jx_xattr x;
+    struct jx_xref ref;
+    struct jx_header h;
+    if (jx_decode_header(endian, p, &h) != JX_GOOD || h.totlen != n->totlen || h.nodetype != n->nodetype)
+        return 0;
+    switch (n->nodetype) {
+    case JX_NODE_INODE:
+        return jx_decode_inode(endian, p, &in) == JX_GOOD && in.csize == n->csize &&
+               jx_crc32(0, p + JX_INODE_BYTES, in.csize) == in.data_crc;
+    case JX_NODE_DIRENT:
+        return jx_decode_dirent(endian, p, &d) == JX_GOOD && d.nsize == n->nsize &&
+               jx_crc32(0, p + JX_DIRENT_BYTES, d.nsize) == d.name_crc;
+    case JX_NODE_XATTR:
+        return jx_decode_xattr(endian, p, &x) == JX_GOOD && x.name_len == n->nsize && x.value_len == n->dsize &&
+               jx_crc32(0, p + JX_XATTR_BYTES, x.name_len + 1u + x.value_len) == x.data_crc;
+    case JX_NODE_XREF: return jx_decode_xref(endian, p, &ref) == JX_GOOD;
+    default: return 0;
+    }
+}
+
+/* As it stands on the medium. Where ECC gave up, its CRCs decide; JX_EECC where they do not hold. */
+static int read_node(struct jx_fs *fs, const struct jx_node *n, uint8_t *buf)
+{
+    int err = jx_flash_read(fs->flash, n->offset, buf, n->totlen);
+    return err == JX_EECC && is_whole(fs->endian, buf, n) ? JX_OK : err;
+}
+
 int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes)
 {
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
@@ -23,7 +56,7 @@ int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_wri
         if (!n->needed || n->nodetype == 0)
             continue;
         struct jx_summary_entry entry = entry_of(n);
-        err = w->dry_run ? JX_OK : jx_flash_read(fs->flash, n->offset, buf, n->totlen);
+        err = w->dry_run ? JX_OK : read_node(fs, n, buf);
         if (!err)
             err = jx_writer_node(w, buf, n->totlen, &entry, 0);
         *moved += !err;
@@ -43,8 +76,9 @@ static int by_needed_bytes(const void *ctx, uint32_t a, uint32_t b)
     return a < b ? -1 : a > b;
 }
 
-/* Blocks in use, the cheapest to empty first. Unknown nodes that must be kept cannot be listed in a summary, what only
- * a summary makes count cannot stand elsewhere, nor can what a commit still hides be moved: such blocks stay. */
+/* Blocks in use, the cheapest to empty first. Unknown nodes that must be kept cannot be listed in a summary, what only a
+ * summary makes count cannot stand elsewhere, nor can what a commit still hides be moved; where ECC gave up, more may lie
+ * than can be seen. Such blocks stay. */
 static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
 {
     *count = 0;
@@ -53,7 +87,7 @@ static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
         return JX_ENOMEM;
     for (uint32_t b = 0; b < fs->block_count; b++) {
         const struct jx_block *block = &fs->blocks[b];
-        int movable = block->state == JX_B_USED && block->tag != JX_TAG_COMMIT;
+        int movable = block->state == JX_B_USED && block->tag != JX_TAG_COMMIT && !block->unreadable_pages;
         for (uint32_t i = 0; i < block->node_count && movable; i++) {
             const struct jx_node *n = &fs->nodes[block->first_node + i];
             movable = !n->needed || (jx_is_content(n->nodetype) && n->verdict == JX_V_GOOD);
@@ -132,13 +166,11 @@ int jx_collect_estimate(jx_fs *fs, uint32_t want, uint32_t summary, struct jx_co
 static int erase_victims(struct round *r, struct jx_collection *out)
 {
     int err = jx_flash_sync(r->fs->flash);
-    for (uint32_t i = 0; i < r->taken && !err; i++) {
-        err = jx_disarm(r->fs, r->fs->blocks[r->victims[i]].offset);
-        if (!err)
-            err = jx_erase_and_mark(r->fs, r->fs->blocks[r->victims[i]].offset, r->writer.check);
-        out->blocks_erased += !err;
+    for (uint32_t i = 0; i < r->taken && err >= 0; i++) {
+        err = jx_reclaim(r->fs, r->fs->blocks[r->victims[i]].offset, r->writer.check);
+        out->blocks_erased += err > 0;
     }
-    return err;
+    return err < 0 ? err : JX_OK;
 }
 
 /* JX_OK and *done once there is enough; JX_ENOSPC where a round gains nothing. */

@@ -25,6 +25,7 @@ const char *jx_strerror(int error)
     case JX_EUNKNOWN_COMPR: return "compressed by a method that this build cannot read";
     case JX_ECUT: return "the power is gone";
     case JX_ESTRATEGY: return "the strategy does not suit this medium";
+    case JX_EECC: return "the medium has an error that its ECC cannot correct";
     default: return "unknown error";
     }
 }

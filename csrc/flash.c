@@ -47,7 +47,16 @@ void jx_flash_close(jx_flash *f)
 }
 
 void jx_flash_geometry(const jx_flash *f, struct jx_geometry *out) { *out = f->geo; }
-void jx_flash_statistics(const jx_flash *f, struct jx_flash_stats *out) { *out = f->stats; }
+
+void jx_flash_statistics(const jx_flash *f, struct jx_flash_stats *out)
+{
+    struct jx_ecc ecc = { 0, 0 };
+    if (f->ops->ecc)
+        f->ops->ecc(f->ctx, &ecc);
+    *out = f->stats;
+    out->ecc_corrected = ecc.corrected;
+    out->ecc_failed = ecc.failed;
+}
 
 static int in_range(const struct jx_geometry *g, uint32_t off, uint32_t len)
 {
@@ -76,9 +85,15 @@ int jx_flash_read(struct jx_flash *f, uint32_t off, void *buf, uint32_t len)
     if (!in_range(&f->geo, off, len))
         return JX_EFLASH;
     int err = f->ops->read(f->ctx, off, buf, len);
-    if (!err)
+    if (!err || err == JX_EECC)
         f->stats.bytes_read += len;
     return err;
+}
+
+int jx_flash_read_forgiving(struct jx_flash *f, uint32_t off, void *buf, uint32_t len)
+{
+    int err = jx_flash_read(f, off, buf, len);
+    return err == JX_EECC && jx_is_paged(&f->geo) ? JX_OK : err;
 }
 
 static void count_program(struct jx_flash *f, uint32_t len)

@@ -10,9 +10,14 @@
 #include <stdint.h>
 #include "jffs2tx.h"
 
+struct jx_ecc {
+    uint64_t corrected; /* bits */
+    uint64_t failed;    /* places beyond correction */
+};
+
 struct jx_flash_ops {
-    /* Read len bytes at off; off + len <= size_bytes. JX_EIO where the medium
-     * cannot give them (an uncorrectable ECC error). */
+    /* Read len bytes at off; off + len <= size_bytes. JX_EECC where ECC could not
+     * correct some of them: buf then holds what the chip gave. JX_EIO: nothing. */
     int (*read)(void *ctx, uint32_t off, void *buf, uint32_t len);
 
     /* Program len bytes at off. NOR: any byte range, bits go 1 -> 0 only.
@@ -30,12 +35,15 @@ struct jx_flash_ops {
     int (*mark_bad)(void *ctx, uint32_t off);
 
     /* The free OOB bytes (automatic placement) of the page at off;
-     * len <= oob_avail_bytes. NULL where oob_avail_bytes is 0. */
+     * len <= oob_avail_bytes. NULL where oob_avail_bytes is 0. oob_read: JX_EECC as read. */
     int (*oob_read)(void *ctx, uint32_t off, void *buf, uint32_t len);
     int (*oob_prog)(void *ctx, uint32_t off, const void *buf, uint32_t len);
 
     /* Everything programmed so far is on the medium when this returns. */
     int (*sync)(void *ctx);
+
+    /* What ECC had to do since the device was opened; NULL where it has none. */
+    void (*ecc)(const void *ctx, struct jx_ecc *out);
 
     void (*close)(void *ctx);
 };
@@ -50,6 +58,9 @@ struct jx_flash {
 /* Bounds-checked calls: JX_EFLASH for a range outside the device, then the
  * device's own answer. Statistics are kept here, once for all devices. */
 int jx_flash_read(struct jx_flash *f, uint32_t off, void *buf, uint32_t len);
+/* As jffs2_flash_read does it: on write-buffered flash what ECC could not correct is taken as the chip gave it, since the
+ * CRCs of the nodes tell what is worth something. Not for reading back what was programmed. */
+int jx_flash_read_forgiving(struct jx_flash *f, uint32_t off, void *buf, uint32_t len);
 int jx_flash_prog(struct jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 int jx_flash_erase(struct jx_flash *f, uint32_t off);
 int jx_flash_is_bad(struct jx_flash *f, uint32_t off);

@@ -94,7 +94,7 @@ static int hash_by_reading(jx_flash *f, uint32_t off, uint8_t *buf, uint64_t out
     int bad = jx_flash_is_bad(f, off);
     if (bad < 0)
         return bad;
-    int err = jx_flash_read(f, off, buf, g->erase_size_bytes);
+    int err = jx_flash_read_forgiving(f, off, buf, g->erase_size_bytes);
     for (uint32_t i = 0; !err && oob && i < jx_pages_per_block(g); i++)
         err = jx_flash_oob_read(f, off + i * g->write_size_bytes, oob + i * g->oob_avail_bytes, g->oob_avail_bytes);
     if (!err)

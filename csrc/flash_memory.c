@@ -98,6 +98,7 @@ void jx_memory_shut(struct jx_memory *m)
     jx_content_close(&m->now);
     jx_rules_close(&m->rules);
     free(m->flags);
+    free(m->spoiled);
     free(m->block_hash);
     if (m->base)
         jx_content_close(&m->base->content);
@@ -111,12 +112,21 @@ void jx_memory_touch(struct jx_memory *m, uint32_t off, uint32_t len)
         m->flags[b] = JX_OFF_BASE | JX_OFF_START;
 }
 
+static void unspoil(struct jx_memory *m, uint32_t block)
+{
+    uint32_t pages = jx_pages_per_block(&m->geo);
+    if (m->spoiled)
+        memset(m->spoiled + (size_t)block * pages, 0, pages);
+}
+
 void jx_memory_touch_raw(struct jx_memory *m, uint32_t off, uint32_t len)
 {
     uint32_t last = (off + len - 1) / m->geo.erase_size_bytes;
     jx_memory_touch(m, off, len);
-    for (uint32_t b = off / m->geo.erase_size_bytes; b <= last; b++)
+    for (uint32_t b = off / m->geo.erase_size_bytes; b <= last; b++) {
         jx_rules_forget(&m->rules, &m->geo, b);
+        unspoil(m, b);
+    }
 }
 
 static int any_bad(const struct jx_memory *m, uint32_t off, uint32_t len)
@@ -127,10 +137,22 @@ static int any_bad(const struct jx_memory *m, uint32_t off, uint32_t len)
 
 int jx_memory_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
-    const struct jx_memory *m = ctx;
-    if (len)
-        memcpy(buf, m->now.bytes + off, len);
-    return JX_OK;
+    struct jx_memory *m = ctx;
+    if (!len)
+        return JX_OK;
+    memcpy(buf, m->now.bytes + off, len);
+    if (!m->spoiled)
+        return JX_OK;
+    uint32_t first = off / m->geo.write_size_bytes, last = (off + len - 1) / m->geo.write_size_bytes, failed = 0;
+    for (uint32_t page = first; page <= last; page++)
+        failed += m->spoiled[page];
+    m->ecc_failed += failed;
+    return failed ? JX_EECC : JX_OK;
+}
+
+void jx_memory_ecc(const void *ctx, struct jx_ecc *out)
+{
+    *out = (struct jx_ecc){ 0, ((const struct jx_memory *)ctx)->ecc_failed };
 }
 
 int jx_memory_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
@@ -155,6 +177,7 @@ int jx_memory_erase(void *ctx, uint32_t off)
         return JX_EIO;
     jx_content_erase(&m->now, &m->geo, off);
     jx_rules_erased(&m->rules, &m->geo, off / m->geo.erase_size_bytes);
+    unspoil(m, off / m->geo.erase_size_bytes);
     jx_memory_touch(m, off, 1);
     return JX_OK;
 }
@@ -210,6 +233,7 @@ static const struct jx_flash_ops memory_ops = {
     .mark_bad = jx_memory_mark_bad,
     .oob_read = jx_memory_oob_read,
     .oob_prog = jx_memory_oob_prog,
+    .ecc = jx_memory_ecc,
     .close = memory_close,
 };
 
@@ -254,12 +278,28 @@ int jx_flash_load(jx_flash *f, uint32_t off, const void *buf, uint32_t len)
     return sim ? jx_sim_restart(f) : JX_OK;
 }
 
+int jx_flash_spoil(jx_flash *f, uint32_t off)
+{
+    struct jx_memory *m = jx_memory_of(f);
+    if (!m || !jx_is_paged(&f->geo))
+        return JX_EINVAL;
+    if (off >= f->geo.size_bytes || off % f->geo.write_size_bytes)
+        return JX_EFLASH;
+    if (!m->spoiled)
+        m->spoiled = calloc(f->geo.size_bytes / f->geo.write_size_bytes, 1);
+    if (!m->spoiled)
+        return JX_ENOMEM;
+    m->spoiled[off / f->geo.write_size_bytes] = 1;
+    m->flags[off / f->geo.erase_size_bytes] |= JX_OFF_BASE;
+    return JX_OK;
+}
+
 /* ---- clone ----------------------------------------------------------------- */
 
 static int clone_by_reading(jx_flash *from, struct jx_memory *to)
 {
     const struct jx_geometry *g = &to->geo;
-    int err = jx_flash_read(from, 0, to->now.bytes, g->size_bytes);
+    int err = jx_flash_read_forgiving(from, 0, to->now.bytes, g->size_bytes);
     for (uint32_t off = 0; !err && to->now.oob && off < g->size_bytes; off += g->write_size_bytes)
         err = jx_flash_oob_read(from, off, jx_oob_at(&to->now, g, off), g->oob_avail_bytes);
     for (uint32_t b = 0; !err && b < jx_block_count(g); b++) {

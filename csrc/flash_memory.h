@@ -34,6 +34,8 @@ struct jx_memory {
     struct jx_content now;
     struct jx_rules rules;
     uint8_t *flags;             /* enum jx_block_flag, 1 byte per eraseblock */
+    uint8_t *spoiled;           /* 1 byte a page: ECC gives it up; NULL until jx_flash_spoil */
+    uint64_t ecc_failed;
     uint64_t (*block_hash)[2];
     struct jx_base *base;       /* NULL until jx_crash_build */
 };
@@ -69,6 +71,7 @@ int jx_memory_erase(void *ctx, uint32_t off);
 int jx_memory_is_bad(void *ctx, uint32_t off);
 int jx_memory_mark_bad(void *ctx, uint32_t off);
 int jx_memory_oob_read(void *ctx, uint32_t off, void *buf, uint32_t len);
+void jx_memory_ecc(const void *ctx, struct jx_ecc *out);
 int jx_memory_oob_prog(void *ctx, uint32_t off, const void *buf, uint32_t len);
 
 /* The content of these eraseblocks changed: hash and copies are out of date. */
@@ -94,6 +97,8 @@ struct jx_sim {
     uint8_t *data;
     size_t data_len, data_room;
     uint32_t cut_left; /* operations until the power goes; JX_NO_CUT: never */
+    uint32_t fail_left; /* programs and erases until one fails; JX_NO_CUT: never */
+    uint32_t broken;   /* the eraseblock that fails since then; JX_NO_CUT: none */
     int dead;
 };
 

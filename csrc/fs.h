@@ -85,8 +85,15 @@ struct jx_fs {
     struct jx_status status;
 };
 
+/* fs.c: jx_fs_open in parts, for who has the nodes already */
+int jx_fs_new(jx_flash *flash, const struct jx_reader *reader, jx_fs **out); /* endian as in reader */
+int jx_fs_build(jx_fs *fs);   /* from nodes to the tree, as a stock reader builds it */
+void jx_fs_forget(jx_fs *fs); /* what jx_fs_build made */
+
 /* scan.c */
 int jx_scan(struct jx_fs *fs);
+/* Appends the nodes of one block; block->offset is set, the rest 0. buf: erase_size_bytes, holds the block afterwards. */
+int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf);
 uint32_t jx_cleanmarker_size(const struct jx_geometry *geo); /* inline bytes; 0 on NAND */
 uint32_t jx_cleanmarker_oob_size(const struct jx_geometry *geo);
 

@@ -19,7 +19,7 @@ static int data_crc(struct jx_fs *fs, uint32_t offset, uint32_t len, uint32_t *c
     *crc = 0;
     while (len) {
         uint32_t step = len < READ_STEP_BYTES ? len : READ_STEP_BYTES;
-        int err = jx_flash_read(fs->flash, offset, fs->chunk, step);
+        int err = jx_flash_read_forgiving(fs->flash, offset, fs->chunk, step);
         if (err)
             return err;
         *crc = jx_crc32(*crc, fs->chunk, step);
@@ -36,7 +36,7 @@ int jx_node_data_good(struct jx_fs *fs, uint32_t node)
         uint8_t head[JX_INODE_BYTES];
         struct jx_inode in;
         uint32_t crc = 0;
-        int good = jx_flash_read(fs->flash, n->offset, head, sizeof(head)) == JX_OK &&
+        int good = jx_flash_read_forgiving(fs->flash, n->offset, head, sizeof(head)) == JX_OK &&
                    jx_decode_inode(fs->endian, head, &in) == JX_GOOD;
         if (good && n->csize)
             good = data_crc(fs, n->offset + JX_INODE_BYTES, n->csize, &crc) == JX_OK && crc == in.data_crc;
@@ -214,7 +214,7 @@ int jx_map_inode(struct jx_fs *fs, uint32_t ino)
 static int read_head(struct jx_fs *fs, uint32_t node, struct jx_inode *in)
 {
     uint8_t head[JX_INODE_BYTES];
-    int err = jx_flash_read(fs->flash, fs->nodes[node].offset, head, sizeof(head));
+    int err = jx_flash_read_forgiving(fs->flash, fs->nodes[node].offset, head, sizeof(head));
     if (err)
         return err;
     return jx_decode_inode(fs->endian, head, in) == JX_GOOD ? JX_OK : JX_ECORRUPT;
@@ -269,7 +269,7 @@ static int device_number(struct jx_fs *fs, const struct jx_inode *in, struct jx_
     uint8_t data[4];
     if (in->csize != 2 && in->csize != 4)
         return JX_ECORRUPT;
-    int err = jx_flash_read(fs->flash, fs->nodes[fs->map.meta].offset + JX_INODE_BYTES, data, in->csize);
+    int err = jx_flash_read_forgiving(fs->flash, fs->nodes[fs->map.meta].offset + JX_INODE_BYTES, data, in->csize);
     return err ? err : jx_decode_dev(fs->endian, data, in->csize, &out->major, &out->minor);
 }
 
@@ -333,7 +333,7 @@ static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out)
     uint8_t *buf = malloc((size_t)n->csize + dsize + 1);
     if (!buf)
         return JX_ENOMEM;
-    int err = jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES, buf + dsize, n->csize);
+    int err = jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES, buf + dsize, n->csize);
     if (!err)
         err = jx_decompress(fs->compressor, n->type, buf + dsize, n->csize, buf, dsize);
     if (err)
@@ -355,7 +355,7 @@ static int read_frag(struct jx_fs *fs, const struct jx_frag *frag, uint32_t offs
     if (n->type == JX_COMPR_NONE) {
         if (n->csize < skip || n->csize - skip < len)
             return JX_ECORRUPT;
-        return jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES + skip, buf, len);
+        return jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES + skip, buf, len);
     }
     int err = node_content(fs, frag->node, &content);
     if (err)
@@ -422,7 +422,7 @@ int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len)
         return JX_EINVAL;
     const struct jx_node *n = &fs->nodes[fs->map.meta];
     uint32_t take = n->csize < len ? n->csize : len;
-    err = jx_flash_read(fs->flash, n->offset + JX_INODE_BYTES, buf, take);
+    err = jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES, buf, take);
     return err ? err : (int)strnlen(buf, take);
 }
 
@@ -511,7 +511,7 @@ int jx_fs_xattr_read(jx_fs *fs, const struct jx_attribute *a, void *name, void *
     uint8_t *buf = malloc(len);
     if (!buf)
         return JX_ENOMEM;
-    int err = jx_flash_read(fs->flash, n->offset + JX_XATTR_BYTES, buf, len);
+    int err = jx_flash_read_forgiving(fs->flash, n->offset + JX_XATTR_BYTES, buf, len);
     if (!err && jx_crc32(0, buf, len) != n->csize) /* an xattr's record keeps its data CRC there */
         err = JX_ECORRUPT;
     if (!err) {

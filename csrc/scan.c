@@ -339,6 +339,8 @@ static int full_scan(struct scan *s)
             return add_run(s, ofs, s->size - ofs, jx_is_erased(s->buf + ofs, s->size - ofs) ? JX_V_ERASED : JX_V_NOISE);
         if (!memcmp(s->buf + ofs, erased_word, 4)) {
             uint32_t start = ofs;
+            if (ofs >= s->block->free_from)
+                ofs = s->size;
             while (ofs < s->size && !memcmp(s->buf + ofs, erased_word, 4))
                 ofs += 4;
             err = add_run(s, start, ofs - start, JX_V_ERASED);
@@ -485,6 +487,23 @@ static int scan_content(struct scan *s)
     return full_scan(s);
 }
 
+/* On write-buffered flash what ECC could not correct is taken as it is (jffs2_flash_read); how many pages were so is
+ * remembered, since the tree may have lost something there that a later read brings back. */
+static int read_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
+{
+    const struct jx_geometry *geo = &fs->flash->geo;
+    int err = jx_flash_read(fs->flash, block->offset, buf, geo->erase_size_bytes);
+    if (err != JX_EECC || geo->kind == JX_NOR)
+        return err;
+    for (uint32_t at = 0; at < geo->erase_size_bytes; at += geo->write_size_bytes) {
+        err = jx_flash_read(fs->flash, block->offset + at, buf + at, geo->write_size_bytes);
+        if (err && err != JX_EECC)
+            return err;
+        block->unreadable_pages += err == JX_EECC;
+    }
+    return JX_OK;
+}
+
 static int read_oob_cleanmarker(struct scan *s)
 {
     struct jx_fs *fs = s->fs;
@@ -518,7 +537,7 @@ static void order_records(struct scan *s)
         }
 }
 
-static int scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
+int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
 {
     struct scan s = {fs, block, buf, fs->flash->geo.erase_size_bytes};
     int bad = jx_flash_is_bad(fs->flash, block->offset);
@@ -529,7 +548,7 @@ static int scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
         block->state = JX_B_BAD;
         return JX_OK;
     }
-    int err = jx_flash_read(fs->flash, block->offset, buf, s.size);
+    int err = read_block(fs, block, buf);
     if (!err)
         err = read_oob_cleanmarker(&s);
     if (err)
@@ -558,7 +577,7 @@ int jx_scan(struct jx_fs *fs)
     int err = fs->blocks && buf ? JX_OK : JX_ENOMEM;
     for (uint32_t i = 0; i < fs->block_count && !err; i++) {
         fs->blocks[i].offset = i * geo->erase_size_bytes;
-        err = scan_block(fs, &fs->blocks[i], buf);
+        err = jx_scan_block(fs, &fs->blocks[i], buf);
     }
     free(buf);
     return err;

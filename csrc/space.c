@@ -125,6 +125,30 @@ static void find_state(struct jx_fs *fs)
     }
 }
 
+static void find_last_staged(struct jx_fs *fs)
+{
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        struct jx_block *block = &fs->blocks[b];
+        block->staged_last = block->tag == JX_TAG_STAGE;
+        for (uint32_t c = 0; block->staged_last && c < fs->block_count; c++) {
+            const struct jx_block *other = &fs->blocks[c];
+            block->staged_last = !(other->tag == JX_TAG_STAGE && other->txid == block->txid && other->sequence > block->sequence);
+        }
+    }
+}
+
+/* Where ECC gave up, something may lie that a later read brings back: such a block counts as used, so that nobody takes
+ * or erases it. The kernel drops it when it collects. Not so what an uncommitted transaction staged: nobody needs that. */
+static void keep_unreadable(struct jx_fs *fs)
+{
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        struct jx_block *block = &fs->blocks[b];
+        int staged = block->tag && block->txid == fs->status.txid && fs->status.state == JX_TXN_STAGED;
+        if (block->unreadable_pages && block->state == JX_B_DIRTY && !staged)
+            block->state = JX_B_USED;
+    }
+}
+
 int jx_space_account(struct jx_fs *fs)
 {
     need_dirents(fs);
@@ -134,6 +158,8 @@ int jx_space_account(struct jx_fs *fs)
         return err;
     account_blocks(fs);
     find_state(fs);
+    find_last_staged(fs);
+    keep_unreadable(fs);
     return JX_OK;
 }
 

@@ -16,16 +16,23 @@ static uint32_t summary_bytes_of(uint32_t entries) { return JX_SUMMARY_BYTES + e
 
 static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 {
-    uint32_t room = geo->erase_size_bytes - cover_bytes(geo), need = summary_bytes_of(summary_bytes);
-    return need > JX_MAX_SUMMARY || need > room ? 0 : (room - need) / 4 * 4;
+    uint32_t room = geo->erase_size_bytes - cover_bytes(geo);
+    uint32_t need = jx_align(summary_bytes_of(summary_bytes), geo->write_size_bytes);
+    return need > JX_MAX_SUMMARY || need > room ? 0 : room - need;
+}
+
+/* The summary has pages of its own: were a node of the set in the last page, a torn program could bring a whole summary
+ * and half of that node. */
+static uint32_t summary_at(const struct jx_txn *txn)
+{
+    const struct jx_geometry *geo = &txn->fs->flash->geo;
+    return geo->erase_size_bytes - jx_align(summary_bytes_of(txn->set.summary_bytes), geo->write_size_bytes);
 }
 
 /* The first page of the set: as late in the block as it fits. */
 static uint32_t set_at(const struct jx_txn *txn)
 {
-    const struct jx_geometry *geo = &txn->fs->flash->geo;
-    uint32_t total = txn->set.bytes + summary_bytes_of(txn->set.summary_bytes);
-    return geo->erase_size_bytes - jx_align(total, geo->write_size_bytes);
+    return summary_at(txn) - jx_align(txn->set.bytes, txn->fs->flash->geo.write_size_bytes);
 }
 
 /* Tag, then headers back to back that each cover the block up to its end: one damaged header opens nothing. */
@@ -44,7 +51,7 @@ static int fill_last_pages(struct jx_txn *txn)
     struct jx_summary_entry *entries = malloc(n * sizeof(*entries));
     const char **names = malloc(n * sizeof(*names));
     int err = entries && names ? JX_OK : JX_ENOMEM;
-    uint32_t ofs = at, start = at + txn->set.bytes;
+    uint32_t ofs = at, start = summary_at(txn);
     for (uint32_t i = 0; i < n && !err; i++) {
         entries[i] = txn->set.changes[i].entry;
         entries[i].offset = ofs;

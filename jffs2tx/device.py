@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from jffs2tx._ffi import check, ffi, lib
 
@@ -60,6 +60,8 @@ class FlashStats:
     programs: int
     erases: int
     bytes_verified: int
+    ecc_corrected: int  # bits
+    ecc_failed: int  # places beyond correction
 
 
 class Flash:
@@ -87,6 +89,14 @@ class Flash:
         return cls(out[0])
 
     @classmethod
+    def mtd(cls, path: str | os.PathLike[str], writable: bool = False) -> Flash:
+        """/dev/mtdN of Linux, with the geometry that the kernel says. Raises NotFound, MediumError, GeometryError."""
+        out = ffi.new("jx_flash **")
+        code = lib.jx_flash_open_mtd(os.fsencode(path), writable, out)
+        check(code, doing="opening the device", path=os.fsdecode(path))
+        return cls(out[0])
+
+    @classmethod
     def simulator(cls, geometry: Geometry, content: bytes = b"") -> Flash:
         """Memory that records every operation, for rebuilding crash images."""
         out = ffi.new("jx_flash **")
@@ -110,13 +120,22 @@ class Flash:
     def stats(self) -> FlashStats:
         stats = ffi.new("struct jx_flash_stats *")
         lib.jx_flash_statistics(self.handle, stats)
-        return FlashStats(stats.bytes_read, stats.bytes_programmed, stats.programs, stats.erases, stats.bytes_verified)
+        return FlashStats(*(getattr(stats, field.name) for field in fields(FlashStats)))
 
-    def read(self, offset: int, length: int) -> bytes:
-        """Raw bytes. Raises MediumError, or InternalError for a range outside the device."""
+    def read(self, offset: int, length: int, *, forgiving: bool = False) -> bytes:
+        """Raw bytes; forgiving: what ECC could not correct as the chip gave it.
+
+        Raises MediumError, or InternalError for a range outside the device.
+        """
         buffer = ffi.new("uint8_t[]", length)
-        check(lib.jx_flash_raw_read(self.handle, offset, buffer, length), doing=f"reading 0x{offset:x}")
+        code = lib.jx_flash_raw_read(self.handle, offset, buffer, length)
+        if not (forgiving and code == lib.JX_EECC):
+            check(code, doing=f"reading 0x{offset:x}")
         return ffi.buffer(buffer)[:]
+
+    def is_bad(self, offset: int) -> bool:
+        """Whether the eraseblock that starts there is marked bad. Raises MediumError."""
+        return bool(check(lib.jx_flash_raw_is_bad(self.handle, offset), doing=f"looking up 0x{offset:x}"))
 
     def close(self) -> None:
         if self._handle is not None:

@@ -123,7 +123,7 @@ class MediumError(Jffs2txError, OSError):
     """The medium could not be read, programmed or erased."""
 
     exit_status = 3
-    codes = ("JX_EIO",)
+    codes = ("JX_EIO", "JX_EECC")
 
 
 class VerifyError(MediumError):

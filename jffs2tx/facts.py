@@ -47,6 +47,7 @@ def apply_facts(outcome: Outcome, geometry: Geometry, before: FlashStats, after:
         "programmed_bytes": after.bytes_programmed - before.bytes_programmed,
         "erased_blocks": after.erases - before.erases,
         "verified_bytes": after.bytes_verified - before.bytes_verified,
+        "ecc_corrected_bits": after.ecc_corrected - before.ecc_corrected,
         "seconds": round(seconds, 3),
     }
     if outcome.recovery:

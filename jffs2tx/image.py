@@ -1,4 +1,5 @@
-"""Opening a target: what kind of flash an image file is of, by what is given and by what the image itself shows."""
+"""Opening a target: an MTD device, which the kernel describes, or an image file: what kind of flash that is of, by what
+is given and by what the image itself shows."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ import stat
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from jffs2tx import mtd
 from jffs2tx._ffi import ffi, lib
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import FormatError, GeometryError, IsADirectory, Refused
 from jffs2tx.filesystem import FileSystem
+from jffs2tx.mounts import MTD_BLOCK_MAJOR
 from jffs2tx.progress import format_bytes
 
 SIZE_MAX_BYTES = 0xFFFFFFFF  # offsets are 32 bits in the core, as they are on the medium
@@ -50,7 +53,15 @@ class Image:
     """A target that is open. Use with `with`, or close()."""
 
     def __init__(
-        self, path: str, flash: Flash, endian: str, guesses: list[str], assumed_subpage: int | None, lock: ExitStack
+        self,
+        path: str,
+        flash: Flash,
+        endian: str,
+        guesses: list[str],
+        lock: ExitStack,
+        *,
+        assumed_subpage: int | None = None,
+        live: bool = False,
     ) -> None:
         self.path = path
         self.flash = flash
@@ -59,6 +70,8 @@ class Image:
         self.guesses = guesses
         #: The subpage in bytes where it was assumed: an image file does not tell.
         self.assumed_subpage = assumed_subpage
+        #: The running kernel has this very file system mounted, read-only.
+        self.live = live
         self._open = lock
         self._open.callback(flash.close)
 
@@ -95,13 +108,18 @@ def open_image(
     endian: str | None = None,
     subpage_size: int | None = None,
 ) -> Image:
-    """An image file as a flash; sizes in bytes. With page_size a page-programmed NAND, else bit-writable NOR.
+    """A target as a flash; sizes in bytes.
 
-    What is not given is found by evidence, or guessed and said in `guesses`. Raises GeometryError where what is given
-    contradicts the image, FormatError where it is no JFFS2, Refused where it is no file or another process writes to
-    it.
+    An MTD device is what the kernel says. An image file is a page-programmed NAND with page_size, else bit-writable
+    NOR; what is not given is found by evidence, or guessed and said in `guesses`. Raises GeometryError where what is
+    given contradicts the target, FormatError where it is no JFFS2, Refused where it is neither file nor MTD device, is
+    mounted so that it must not be touched, or another process writes to it.
     """
     path = os.fspath(target)
+    mode = os.stat(path).st_mode
+    if stat.S_ISCHR(mode):
+        given = {"eraseblock": erase_size, "page": page_size, "device": device_size, "subpage": subpage_size}
+        return _open_device(path, writable, given, endian)
     with ExitStack() as undo:
         file = undo.enter_context(_open_file(path, writable))
         size = os.fstat(file.fileno()).st_size
@@ -111,7 +129,19 @@ def open_image(
         order = _endian(path, probe, guesses, endian)
         flash = Flash.file(path, geometry, writable)
         assumed = geometry.subpage_size if page_size and subpage_size is None else None
-        return Image(path, flash, order, guesses, assumed, undo.pop_all())
+        return Image(path, flash, order, guesses, undo.pop_all(), assumed_subpage=assumed)
+
+
+def _open_device(path: str, writable: bool, given: dict[str, int | None], endian: str | None) -> Image:
+    """Raises Refused, GeometryError, FormatError, MediumError, OSError."""
+    live = mtd.is_live(path, writable)
+    guesses: list[str] = []
+    with ExitStack() as undo:
+        undo.enter_context(_locked(path, writable))
+        flash = undo.enter_context(Flash.mtd(path, writable))
+        mtd.check_given(path, flash.geometry, given)
+        order = mtd.find_endian(path, flash, endian, guesses)
+        return Image(path, flash, order, guesses, undo.pop_all(), live=live)
 
 
 def _open_file(path: str, writable: bool):
@@ -119,10 +149,17 @@ def _open_file(path: str, writable: bool):
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectory("is a directory, not an image", path=path)
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise Refused("is a device; jffs2tx takes image files only so far", path=path)
+    if stat.S_ISBLK(mode):
+        device = os.stat(path).st_rdev
+        instead = f"; use /dev/mtd{os.minor(device)}" if os.major(device) == MTD_BLOCK_MAJOR else ""
+        raise Refused(f"is a block device, which hides the flash{instead}", path=path)
     if not stat.S_ISREG(mode):
         raise Refused("is no regular file", path=path)
+    return _locked(path, writable)
+
+
+def _locked(path: str, writable: bool):
+    """One writer at a time. Raises Refused, OSError."""
     file = open(path, "r+b" if writable else "rb", buffering=0)  # noqa: SIM115 (the caller's stack closes it)
     if writable:
         try:

@@ -225,8 +225,8 @@ def test_what_is_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("writable", [False, True])
-def test_devices_are_for_later(writable):
-    with pytest.raises(Refused, match="/dev/null: is a device; jffs2tx takes image files only so far"):
+def test_other_devices_are_refused(writable):
+    with pytest.raises(Refused, match="/dev/null: is neither an image file nor an MTD device"):
         open_image("/dev/null", writable=writable)
 
 

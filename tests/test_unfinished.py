@@ -99,12 +99,20 @@ def begin(fs, strategy, *, dry=False):
     return code, ffi.gc(out[0], lib.jx_txn_free)
 
 
-def test_a_transaction_begins_after_recover_only():
+@pytest.mark.parametrize("wanted", ["staged", "committed"])
+def test_a_transaction_begins_only_where_no_other_commit_waits(wanted):
     flash = upgraded(NOR, "flip")
-    after = next(crash(flash, cut) for cut in cuts(flash) if state(crash(flash, cut)) == "committed")
+    after = [crash(flash, cut) for cut in cuts(flash) if state(crash(flash, cut)) == wanted][-1]
     with FileSystem(after) as fs:
         assert begin(fs, lib.JX_FLIP)[0] == lib.JX_ESTATE
         assert begin(fs, lib.JX_FLIP, dry=True)[0] == lib.JX_OK  # a plan may be proved before recover
+
+
+def test_what_was_staged_alone_stands_in_nobodys_way():
+    flash = upgraded(NOR, "flip")
+    after = next(crash(flash, cut) for cut in cuts(flash) if state(crash(flash, cut)) == "staged")
+    with FileSystem(after) as fs:
+        assert begin(fs, lib.JX_FLIP)[0] == lib.JX_OK
 
 
 def test_commit_says_done_where_the_new_tree_stands_though_settling_fails():

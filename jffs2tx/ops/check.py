@@ -38,7 +38,12 @@ def check(image: Image, *, progress: ProgressCallback | None) -> dict:
         nodes = lib.jx_fs_nodes(fs.handle)
         count = lib.jx_fs_node_count(fs.handle)
         reached, names, unreadable = _read_tree(fs, progress)
-        problems = [*_bad_nodes(fs, nodes, count), *_lost_names(fs, nodes, count, reached), *unreadable]
+        problems = [
+            *_bad_pages(fs),
+            *_bad_nodes(fs, nodes, count),
+            *_lost_names(fs, nodes, count, reached),
+            *unreadable,
+        ]
         state = fs.status.state
         if state in UNFINISHED:
             problems.append({"kind": "unfinished", "text": UNFINISHED[state]})
@@ -51,6 +56,15 @@ def check(image: Image, *, progress: ProgressCallback | None) -> dict:
         "transaction": state,
         "problems": problems,
     }
+
+
+def _bad_pages(fs: FileSystem) -> Iterator[dict]:
+    blocks = lib.jx_fs_blocks(fs.handle)
+    for number in range(lib.jx_fs_block_count(fs.handle)):
+        block = blocks[number]
+        if block.unreadable_pages:
+            text = f"{block.offset:#010x}: pages of this eraseblock that ECC cannot correct: {block.unreadable_pages}"
+            yield {"kind": "unreadable-page", "offset": block.offset, "text": text}
 
 
 def _good(nodes, count: int) -> Iterator:

@@ -55,7 +55,7 @@ def _record(image: Image, found) -> dict:
     if verdict == "bad-header":
         return record | ({"verdict": TORN} if _is_torn_header(image, found.offset) else {})
     try:
-        node = parse(image.flash.read(found.offset, found.totlen), image.endian)
+        node = parse(image.flash.read(found.offset, found.totlen, forgiving=True), image.endian)
     except FormatError:  # a summary speaks of a node that is not there
         return record
     if verdict == "good" and DATA_CRCS & set(node.wrong):
@@ -78,7 +78,7 @@ def _is_torn_header(image: Image, offset: int) -> bool:
     start = offset + HEADER_BYTES
     length = min(ERASED_BEHIND_BYTES, erase_size - start % erase_size)
     in_block = offset // erase_size == start // erase_size
-    return in_block and not image.flash.read(start, length).strip(b"\xff")
+    return in_block and not image.flash.read(start, length, forgiving=True).strip(b"\xff")
 
 
 # ---- fields ----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jffs2tx._ffi import lib
 from jffs2tx.errors import InvalidValue, IsADirectory, Jffs2txError, about
+from jffs2tx.filesystem import FileSystem
 from jffs2tx.image import Image
 from jffs2tx.manifest import Entry
 from jffs2tx.ops.damage import Damage
@@ -22,7 +24,10 @@ def status(image: Image) -> dict:
                 "size_bytes": geometry.size,
                 "erase_size_bytes": geometry.erase_size,
                 "page_size_bytes": geometry.write_size,
+                "subpage_size_bytes": geometry.subpage_size,
+                "oob_avail_bytes": geometry.oob_avail,
             },
+            "mounted": image.live,
             "endian": fs.endian,
             "summaries": fs.has_summaries,
             "space": {
@@ -38,8 +43,16 @@ def status(image: Image) -> dict:
                 "txid": None if last.state == "none" else last.txid,
                 "strategy": last.strategy,
             },
+            "ecc": ecc_facts(fs),
             "guesses": list(image.guesses),
         }
+
+
+def ecc_facts(fs: FileSystem) -> dict:
+    """What ECC had to do in reading so far; `unreadable_pages` it gave up."""
+    stats, blocks = fs.flash.stats, lib.jx_fs_blocks(fs.handle)
+    unreadable = sum(blocks[number].unreadable_pages for number in range(lib.jx_fs_block_count(fs.handle)))
+    return {"corrected_bits": stats.ecc_corrected, "unreadable_pages": unreadable}
 
 
 def ls(image: Image, *, path: bytes, recursive: bool) -> Iterator[Entry]:

@@ -1,0 +1,78 @@
+"""MTD devices: who else uses one, and what its content says."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from jffs2tx._ffi import ffi, lib
+from jffs2tx.device import Flash, Geometry
+from jffs2tx.errors import FormatError, GeometryError, Refused
+from jffs2tx.mounts import mounts_of
+
+MTD_CHAR_MAJOR = 90
+ENOUGH_NODES = 64  # of one byte order more than of the other
+
+
+def index_of(path: str) -> int:
+    """N of /dev/mtdN, whatever its node is called. Raises Refused where it is another kind of device."""
+    device = os.stat(path).st_rdev
+    if os.major(device) != MTD_CHAR_MAJOR:
+        raise Refused("is neither an image file nor an MTD device", path=path)
+    return os.minor(device) // 2  # the odd one is its read-only twin
+
+
+def is_live(path: str, writable: bool) -> bool:
+    """Whether the device is mounted, read-only. Raises Refused where it must not be opened so."""
+    mounts = mounts_of(index_of(path))
+    for mount in mounts:
+        if mount.writable:
+            raise Refused(f"is mounted read-write at {mount.point}: what is on it changes meanwhile", path=path)
+    if mounts and writable:
+        raise Refused(f"is mounted at {mounts[0].point}; it can be written to only after umount", path=path)
+    return bool(mounts)
+
+
+def check_given(path: str, geometry: Geometry, given: dict[str, int | None]) -> None:
+    """Raises GeometryError where the caller says something else than the kernel."""
+    known = {
+        "eraseblock": geometry.erase_size,
+        "page": geometry.write_size,
+        "device": geometry.size,
+        "subpage": geometry.subpage_size,
+    }
+    for name, size in given.items():
+        if size is not None and size != known[name]:
+            raise GeometryError(f"a {name} of {size} bytes: the kernel says that it has {known[name]}", path=path)
+
+
+def find_endian(path: str, flash: Flash, wanted: str | None, guesses: list[str]) -> str:
+    """The byte order of the nodes; of an erased device the wanted one, or this machine's. Raises FormatError."""
+    little, big, erased = _count_nodes(flash)
+    if not (little or big):
+        if not erased:
+            raise FormatError("holds no JFFS2: not one node on it is well formed", path=path)
+        if wanted is None:
+            guesses.append(f"byte order {sys.byteorder}, this machine's (the device is erased)")
+        return wanted or sys.byteorder
+    found = "big" if big > little else "little"
+    if wanted is not None and not (big if wanted == "big" else little):
+        raise FormatError(f"holds a {found}-endian file system, not a {wanted}-endian one", path=path)
+    return wanted or found
+
+
+def _count_nodes(flash: Flash) -> tuple[int, int, bool]:
+    """(little-endian nodes, big-endian nodes, whether there is nothing but 0xFF), until it is clear enough."""
+    size = flash.geometry.erase_size
+    little, big, erased = 0, 0, True
+    found = ffi.new("struct jx_probe *")
+    for offset in range(0, flash.geometry.size, size):
+        if flash.is_bad(offset):
+            continue
+        block = flash.read(offset, size, forgiving=True)
+        lib.jx_probe_image(block, size, found)
+        little, big = little + found.little, big + found.big
+        erased = erased and not block.strip(b"\xff")
+        if abs(little - big) >= ENOUGH_NODES:
+            break
+    return little, big, erased
