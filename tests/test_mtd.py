@@ -7,11 +7,10 @@ import random
 import pytest
 
 from jffs2tx.cli import main
-from jffs2tx.mounts import Mount, mounts_of
 
 from .lab import tree as trees
 from .lab.fixture import lab  # noqa: F401
-from .lab.lab import KIB, MIB, PYTHON, Case, Nand, Nor, mount, read_back, run, spoil, tree, umount
+from .lab.lab import KIB, MIB, PYTHON, Case, Nand, Nor, mount, read_back, run, tree, umount
 
 DEVICE = "/dev/mtd0"
 NOR = Nor(2 * MIB, 64 * KIB)
