@@ -190,7 +190,7 @@ def apply_upgrade(
         summary = _wants_summary(fs, readers)
     if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
         recover(flash, endian=endian)
-    elif state == "staged":
+    elif state != "none":  # a commit that was cut may wait even where the kernel has written behind what was staged
         drop_commits(flash, endian=endian)
     if outcome.collection:
         done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)

@@ -154,3 +154,15 @@ def test_nothing_staged_is_offered_where_recover_comes_first():
         tx.utime("g", 100)
         tx.commit()
     assert content(flash) == {b"f": b"", b"g": b"data"}
+
+
+def test_a_stale_commit_block_does_not_stand_in_the_way_of_an_upgrade():
+    """The kernel has appended a file to a staging block since the cut: that block is needed now."""
+    appended = block(inode(2, 1, b"staged"), dirent(1, 5, b"f", 3), inode(3, 1, b"x"), start=tag(lib.JX_TAG_STAGE, 1))
+    flash = medium(block(directory(1)), appended, block(start=tag(lib.JX_TAG_COMMIT, 1, 1)))
+    assert state(flash) != "staged"
+    with FileSystem(flash) as fs:
+        tx = Transaction(flash, fs)
+        tx.put("g", b"data")
+        tx.commit()
+    assert content(flash) == {b"f": b"x", b"g": b"data"}
