@@ -96,7 +96,8 @@ def outcomes(result, number=0):
 
 
 def apply(versions, version="new", *more):
-    return ["apply", DEVICE, str(versions / f"{version}.manifest"), "--from", str(versions / version), "--json", *more]
+    target = [str(versions / f"{version}.manifest"), "--from", str(versions / version)]
+    return ["apply", DEVICE, *target, "--reader", "linux-summary", "--json", *more]
 
 
 def lines_of(versions, version):
