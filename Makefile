@@ -45,13 +45,14 @@ test: setup-test lint ## every test; the kernel lab's one after another
 	$(PYTHON) -m pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 	$(PYTHON) -m pytest -m lab $(PYTEST_ARGS) || [ $$? = 5 ]
 
-# The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH.
+# The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH; pytest must not
+# put the tree in front of it.
 .PHONY: asan
 asan: setup-test ## the tests without the lab under AddressSanitizer and UndefinedBehaviorSanitizer
 	rm -rf build/asan
 	JFFS2TX_SANITIZE=1 $(PYTHON) -m pip install --quiet --no-build-isolation --no-deps --target build/asan .
 	PYTHONPATH=build/asan PYTHONSAFEPATH=1 LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 $(VENV)/bin/pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
+		ASAN_OPTIONS=detect_leaks=0 $(VENV)/bin/pytest --import-mode=append -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## ruff, check and format

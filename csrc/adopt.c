@@ -1,28 +1,14 @@
 /* adopt.c: an inode that a cut left staged and unreached is taken into a new transaction as it is. */
 #include "fs.h"
 
-/* The staging block that was under way when the power went, if any. */
-static uint32_t last_staged(const struct jx_fs *fs)
-{
-    uint32_t last = JX_NONE;
-    for (uint32_t b = 0; b < fs->block_count; b++) {
-        const struct jx_block *block = &fs->blocks[b];
-        if (block->tag != JX_TAG_STAGE || block->txid != fs->status.txid)
-            continue;
-        if (last == JX_NONE || block->sequence > fs->blocks[last].sequence)
-            last = b;
-    }
-    return last;
-}
-
 /* All its nodes stand in blocks of ours, and no attribute would come to life with it. */
-static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *rec, uint32_t last)
+static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *rec)
 {
     if (!rec->exists || rec->alive || rec->first_node == JX_NONE || rec->name_count)
         return 0;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next) {
-        uint32_t block = fs->nodes[i].offset / fs->flash->geo.erase_size_bytes;
-        if (block == last || fs->blocks[block].tag != JX_TAG_STAGE)
+        const struct jx_block *block = &fs->blocks[fs->nodes[i].offset / fs->flash->geo.erase_size_bytes];
+        if (block->tag != JX_TAG_STAGE || block->staged_last)
             return 0;
     }
     return !rec->has_xrefs;
@@ -30,9 +16,9 @@ static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *r
 
 int jx_fs_orphans(const jx_fs *fs, uint32_t *inos, uint32_t max)
 {
-    uint32_t count = 0, last = last_staged(fs);
+    uint32_t count = 0;
     for (uint32_t i = 0; i < fs->inode_count; i++) {
-        if (!is_staged_orphan(fs, &fs->inodes[i], last))
+        if (!is_staged_orphan(fs, &fs->inodes[i]))
             continue;
         if (count < max)
             inos[count] = fs->inodes[i].ino;
@@ -55,7 +41,7 @@ static void need(struct jx_fs *fs, uint32_t node)
 int jx_fs_adopt(jx_fs *fs, uint32_t ino)
 {
     struct jx_inode_rec *rec = jx_inode_find(fs, ino);
-    if (!rec || !is_staged_orphan(fs, rec, last_staged(fs)))
+    if (!rec || !is_staged_orphan(fs, rec))
         return JX_ENOENT;
     int err = jx_map_inode(fs, ino);
     if (err)

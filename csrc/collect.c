@@ -165,13 +165,11 @@ int jx_collect_estimate(jx_fs *fs, uint32_t want, uint32_t summary, struct jx_co
 static int erase_victims(struct round *r, struct jx_collection *out)
 {
     int err = jx_flash_sync(r->fs->flash);
-    for (uint32_t i = 0; i < r->taken && !err; i++) {
-        err = jx_disarm(r->fs, r->fs->blocks[r->victims[i]].offset);
-        if (!err)
-            err = jx_erase_and_mark(r->fs, r->fs->blocks[r->victims[i]].offset, r->writer.check);
-        out->blocks_erased += !err;
+    for (uint32_t i = 0; i < r->taken && err >= 0; i++) {
+        err = jx_reclaim(r->fs, r->fs->blocks[r->victims[i]].offset, r->writer.check);
+        out->blocks_erased += err > 0;
     }
-    return err;
+    return err < 0 ? err : JX_OK;
 }
 
 /* JX_OK and *done once there is enough; JX_ENOSPC where a round gains nothing. */

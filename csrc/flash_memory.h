@@ -97,6 +97,8 @@ struct jx_sim {
     uint8_t *data;
     size_t data_len, data_room;
     uint32_t cut_left; /* operations until the power goes; JX_NO_CUT: never */
+    uint32_t fail_left; /* programs and erases until one fails; JX_NO_CUT: never */
+    uint32_t broken;   /* the eraseblock that fails since then; JX_NO_CUT: none */
     int dead;
 };
 

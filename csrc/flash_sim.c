@@ -55,29 +55,53 @@ static int spend_power(struct jx_sim *s)
     return s->dead ? JX_ECUT : JX_OK;
 }
 
+/* Whether the operation at off fails for good: its block has worn out. */
+static int wears_out(struct jx_sim *s, uint32_t off)
+{
+    uint32_t block = off / s->memory.geo.erase_size_bytes;
+    if (s->fail_left == 0)
+        s->broken = block;
+    if (s->fail_left != JX_NO_CUT)
+        s->fail_left--;
+    return s->broken == block;
+}
+
 static int sim_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
     const struct jx_sim *s = ctx;
     return s->dead ? JX_ECUT : jx_memory_read(ctx, off, buf, len);
 }
 
+static int program_recorded(struct jx_sim *s, uint32_t off, const void *buf, uint32_t len)
+{
+    int err = reserve(s, len);
+    if (!err)
+        err = jx_memory_prog(s, off, buf, len);
+    if (!err)
+        record(s, JX_SIM_PROG, off, len, buf);
+    return err;
+}
+
+/* A failing program leaves its first half, in units that can be programmed. */
 static int sim_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
 {
     struct jx_sim *s = ctx;
     int err = s->dead ? JX_ECUT : spend_power(s);
-    if (!err)
-        err = reserve(s, len);
-    if (!err)
-        err = jx_memory_prog(ctx, off, buf, len);
-    if (!err)
-        record(s, JX_SIM_PROG, off, len, buf);
-    return err;
+    if (err)
+        return err;
+    if (!wears_out(s, off))
+        return program_recorded(s, off, buf, len);
+    uint32_t unit = s->memory.geo.subpage_size_bytes, half = len / 2 / unit * unit;
+    err = half ? program_recorded(s, off, buf, half) : JX_OK;
+    return err ? err : JX_EIO;
 }
 
 static int sim_erase(void *ctx, uint32_t off)
 {
     struct jx_sim *s = ctx;
     int err = s->dead ? JX_ECUT : spend_power(s);
+    if (!err && wears_out(s, off))
+        err = JX_EIO;
     if (!err)
         err = reserve(s, 0);
     if (!err)
@@ -173,8 +197,17 @@ int jx_sim_restart(jx_flash *sim)
     s->op_count = 0;
     s->data_len = 0;
     s->entries[0].fingerprint = hash[0];
-    s->cut_left = JX_NO_CUT;
+    s->cut_left = s->fail_left = s->broken = JX_NO_CUT;
     s->dead = 0;
+    return JX_OK;
+}
+
+int jx_sim_fail_after(jx_flash *sim, uint32_t n)
+{
+    struct jx_sim *s = jx_sim_of(sim);
+    if (!s)
+        return JX_EINVAL;
+    s->fail_left = n;
     return JX_OK;
 }
 

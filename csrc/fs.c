@@ -136,28 +136,44 @@ static int is_foreign(const struct jx_fs *fs)
     return 0;
 }
 
-int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
+int jx_fs_new(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
 {
     struct jx_fs *fs = calloc(1, sizeof(*fs));
     if (!fs)
         return JX_ENOMEM;
     fs->flash = flash;
     fs->reader = *reader;
+    fs->endian = reader->endian;
     fs->map.ino = JX_NONE;
     fs->highest_ino = JX_ROOT_INO;
     fs->status.strategy = JX_NONE;
     fs->chunk = malloc(2 * JX_CHUNK_BYTES);
     int err = fs->chunk ? jx_compressor_new(&fs->compressor) : JX_ENOMEM;
-    if (!err && reader->endian < 0)
-        err = find_endian(fs);
+    if (err)
+        jx_fs_close(fs);
     else
-        fs->endian = reader->endian;
+        *out = fs;
+    return err;
+}
+
+int jx_fs_build(jx_fs *fs)
+{
+    int err = jx_index(fs);
+    return !err && is_foreign(fs) ? JX_EFORMAT : err;
+}
+
+int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
+{
+    struct jx_fs *fs;
+    int err = jx_fs_new(flash, reader, &fs);
+    if (err)
+        return err;
+    if (reader->endian < 0)
+        err = find_endian(fs);
     if (!err)
         err = jx_scan(fs);
     if (!err)
-        err = jx_index(fs);
-    if (!err && is_foreign(fs))
-        err = JX_EFORMAT;
+        err = jx_fs_build(fs);
     if (!err)
         err = jx_space_account(fs);
     if (err)
@@ -167,19 +183,30 @@ int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
     return err;
 }
 
-void jx_fs_close(jx_fs *fs)
+void jx_fs_forget(jx_fs *fs)
 {
-    if (!fs)
-        return;
-    free(fs->nodes);
-    free(fs->names);
-    free(fs->blocks);
     free(fs->inodes);
     free(fs->inode_hash);
     free(fs->dirents);
     free(fs->names_of);
     free(fs->xrefs);
     free(fs->xdata);
+    fs->inodes = NULL;
+    fs->inode_hash = fs->dirents = fs->xrefs = fs->xdata = NULL;
+    fs->names_of = NULL;
+    fs->inode_count = fs->inode_capacity = fs->dirent_count = fs->name_count = fs->xref_count = fs->xdatum_count = 0;
+    fs->visible_nodes = 0;
+    fs->map.ino = JX_NONE;
+}
+
+void jx_fs_close(jx_fs *fs)
+{
+    if (!fs)
+        return;
+    jx_fs_forget(fs);
+    free(fs->nodes);
+    free(fs->names);
+    free(fs->blocks);
     free(fs->map.frags);
     free(fs->chunk);
     jx_compressor_free(fs->compressor);

@@ -31,6 +31,7 @@ struct jx_inode_rec {
     uint32_t ino;
     uint32_t first_node;             /* good inode nodes, chained by jx_node.next */
     uint32_t first_name, name_count; /* in fs->names_of: its winning names, if a directory */
+    uint32_t ghost_count;            /* behind them: winners that only a summary speaks of; linked, never listed */
     uint32_t highest_version;        /* of all that is on the medium, hidden nodes too */
     uint32_t nlink;                  /* pino_nlink of the kernel */
     uint8_t exists;                  /* a visible node or dirent makes the kernel keep an inode cache */
@@ -84,8 +85,15 @@ struct jx_fs {
     struct jx_status status;
 };
 
+/* fs.c: jx_fs_open in parts, for who has the nodes already */
+int jx_fs_new(jx_flash *flash, const struct jx_reader *reader, jx_fs **out); /* endian as in reader */
+int jx_fs_build(jx_fs *fs);   /* from nodes to the tree, as a stock reader builds it */
+void jx_fs_forget(jx_fs *fs); /* what jx_fs_build made */
+
 /* scan.c */
 int jx_scan(struct jx_fs *fs);
+/* Appends the nodes of one block; block->offset is set, the rest 0. buf: erase_size_bytes, holds the block afterwards. */
+int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf);
 uint32_t jx_cleanmarker_size(const struct jx_geometry *geo); /* inline bytes; 0 on NAND */
 uint32_t jx_cleanmarker_oob_size(const struct jx_geometry *geo);
 
@@ -117,12 +125,19 @@ static inline int jx_in_commit_block(const struct jx_fs *fs, uint32_t node)
     return fs->blocks[fs->nodes[node].offset / fs->flash->geo.erase_size_bytes].tag == JX_TAG_COMMIT;
 }
 
+/* A dirent of a summary whose node is bad or obsolete: the build believes it, reading the directory drops it again, and
+ * older ones of its name are gone by then (jffs2_get_inode_nodes). */
+static inline int jx_is_ghost(const struct jx_node *n) { return n->by_summary && n->verdict != JX_V_GOOD; }
+
 typedef int (*jx_less)(const void *ctx, uint32_t a, uint32_t b); /* <0, 0, >0 */
 int jx_sort(uint32_t *a, uint32_t n, jx_less cmp, const void *ctx); /* stable merge sort */
 
 /* inode.c */
 int jx_map_inode(struct jx_fs *fs, uint32_t ino); /* fills fs->map */
 int jx_node_data_good(struct jx_fs *fs, uint32_t node);
+/* The dirent from which directory ino has its times, its inode node having this version; JX_NONE: from that node itself
+ * (jffs2_do_read_inode_internal, mctime_ver). */
+uint32_t jx_time_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t version);
 uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid); /* node, or JX_NONE */
 
 /* space.c */

@@ -8,7 +8,13 @@
 
 /* ---- the table of inodes -------------------------------------------------- */
 
-static uint32_t hash_ino(const struct jx_fs *fs, uint32_t ino) { return (ino * 2654435761u) & fs->hash_mask; }
+/* Every bit of ino counts in the low bits of the result. */
+static uint32_t hash_ino(const struct jx_fs *fs, uint32_t ino)
+{
+    ino = (ino ^ ino >> 16) * 0x7feb352du;
+    ino = (ino ^ ino >> 15) * 0x846ca68bu;
+    return (ino ^ ino >> 16) & fs->hash_mask;
+}
 
 static uint32_t hash_slot(const struct jx_fs *fs, uint32_t ino)
 {
@@ -62,18 +68,19 @@ struct jx_inode_rec *jx_inode_get(struct jx_fs *fs, uint32_t ino)
 static int note_node(struct jx_fs *fs, uint32_t i)
 {
     struct jx_node *n = &fs->nodes[i];
+    int listed = n->nodetype == JX_NODE_INODE && n->by_summary; /* makes an inode cache, whatever the node is worth */
     int inode = n->nodetype == JX_NODE_INODE && n->verdict != JX_V_BAD_NODE && n->verdict != JX_V_BAD_HEADER;
-    if (!inode && !jx_is_named(n))
+    if (!inode && !listed && !jx_is_named(n))
         return JX_OK;
     struct jx_inode_rec *rec = jx_inode_get(fs, n->ino);
     if (!rec)
         return JX_ENOMEM;
     if (n->version > rec->highest_version)
         rec->highest_version = n->version;
-    if (!jx_is_seen(n))
+    if (!jx_is_seen(n) && !listed)
         return JX_OK;
     rec->exists = 1;
-    if (inode) {
+    if (inode && jx_is_seen(n)) {
         n->next = rec->first_node;
         rec->first_node = i;
     }
@@ -163,29 +170,41 @@ uint32_t jx_dirent_run(const struct jx_fs *fs, uint32_t pino, const char *name, 
     return at - *first;
 }
 
-/* The last of the highest version wins: of equal ones, that which the scan meets later (jffs2_add_fd_to_list). */
-static int pick_winners(struct jx_fs *fs)
+/* The last of the highest version wins: of equal ones, that which the scan meets later (jffs2_add_fd_to_list). Notes the
+ * names of one directory, those that can be listed or the ghosts. */
+static void take_names(struct jx_fs *fs, uint32_t i, uint32_t last, int ghosts)
 {
-    fs->names_of = calloc((size_t)fs->dirent_count + 1, sizeof(*fs->names_of));
-    if (!fs->names_of)
-        return JX_ENOMEM;
-    for (uint32_t i = 0; i < fs->dirent_count;) {
+    while (i < last) {
         uint32_t end = i, winner = JX_NONE;
-        for (; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
+        for (; end < last && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
             if (jx_is_seen(&fs->nodes[fs->dirents[end]]))
                 winner = fs->dirents[end];
         i = end;
-        if (winner == JX_NONE || !fs->nodes[winner].child)
+        if (winner == JX_NONE || !fs->nodes[winner].child || jx_is_ghost(&fs->nodes[winner]) != ghosts)
             continue;
         const struct jx_node *n = &fs->nodes[winner];
         struct jx_inode_rec *child = jx_inode_find(fs, n->child);
         if (!child || !child->exists)
             continue; /* pass 1: "child doesn't exist" */
         struct jx_inode_rec *dir = jx_inode_find(fs, n->ino);
-        if (!dir->name_count++)
+        if (!dir->name_count && !dir->ghost_count)
             dir->first_name = fs->name_count;
+        *(ghosts ? &dir->ghost_count : &dir->name_count) += 1;
         fs->names_of[fs->name_count++] =
             (struct jx_name){.pino = n->ino, .ino = n->child, .name = n->name, .node = winner, .nsize = n->nsize, .type = n->type};
+    }
+}
+
+static int pick_winners(struct jx_fs *fs)
+{
+    fs->names_of = calloc((size_t)fs->dirent_count + 1, sizeof(*fs->names_of));
+    if (!fs->names_of)
+        return JX_ENOMEM;
+    for (uint32_t i = 0, end; i < fs->dirent_count; i = end) {
+        for (end = i; end < fs->dirent_count && fs->nodes[fs->dirents[end]].ino == fs->nodes[fs->dirents[i]].ino;)
+            end++;
+        take_names(fs, i, end, 0);
+        take_names(fs, i, end, 1);
     }
     return JX_OK;
 }
@@ -208,7 +227,7 @@ static int count_links(struct jx_fs *fs)
     }
     while (n) {
         const struct jx_inode_rec *dir = &fs->inodes[dead[--n]];
-        for (uint32_t i = 0; i < dir->name_count; i++) {
+        for (uint32_t i = 0; i < dir->name_count + dir->ghost_count; i++) {
             struct jx_inode_rec *child = jx_inode_find(fs, fs->names_of[dir->first_name + i].ino);
             if (--child->nlink == 0) {
                 child->alive = 0;

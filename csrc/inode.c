@@ -72,7 +72,7 @@ static int newer(const struct jx_fs *fs, uint32_t a, uint32_t b)
     if (fs->nodes[a].version != fs->nodes[b].version)
         return fs->nodes[a].version > fs->nodes[b].version;
     int commit = jx_in_commit_block(fs, a) - jx_in_commit_block(fs, b);
-    return commit ? commit > 0 : fs->nodes[a].offset < fs->nodes[b].offset;
+    return commit ? commit > 0 : fs->nodes[a].offset > fs->nodes[b].offset; /* the node scanned last is read first */
 }
 
 /* A heap of nodes, the newest on top. */
@@ -179,10 +179,10 @@ int jx_map_inode(struct jx_fs *fs, uint32_t ino)
     struct jx_map *m = &fs->map;
     struct jx_inode_rec *rec = jx_inode_find(fs, ino);
     uint32_t n = 0, all = 0;
-    if (m->ino == ino)
-        return JX_OK;
     if (!rec || !rec->exists)
         return JX_ENOENT;
+    if (m->ino == ino && ino != JX_NONE)
+        return JX_OK;
     m->ino = JX_NONE;
     m->count = m->size = 0;
     m->meta = JX_NONE;
@@ -220,18 +220,17 @@ static int read_head(struct jx_fs *fs, uint32_t node, struct jx_inode *in)
     return jx_decode_inode(fs->endian, head, in) == JX_GOOD ? JX_OK : JX_ECORRUPT;
 }
 
-/* A directory's times come from its newest dirent where that is newer than its inode node (mctime_ver). Only winners
- * take part: the others are obsolete by the time the directory is read. */
-static void dirent_time(const struct jx_fs *fs, uint32_t ino, uint32_t version, struct jx_stat *out)
+/* Only winners take part: the others are obsolete by the time the directory is read. */
+uint32_t jx_time_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t version)
 {
-    uint32_t i, end;
+    uint32_t i, end, found = JX_NONE;
     jx_dirent_run(fs, ino, "", 0, &i);
     for (; i < fs->dirent_count && fs->nodes[fs->dirents[i]].ino == ino; i = end) {
         const struct jx_node *winner = NULL;
         for (end = i; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
             if (jx_is_seen(&fs->nodes[fs->dirents[end]]))
                 winner = &fs->nodes[fs->dirents[end]];
-        if (!winner || winner->version <= version || !winner->file_offset)
+        if (!winner || jx_is_ghost(winner) || winner->version <= version || !winner->file_offset)
             continue;
         if (winner->child) {
             const struct jx_inode_rec *child = jx_inode_find(fs, winner->child);
@@ -239,8 +238,16 @@ static void dirent_time(const struct jx_fs *fs, uint32_t ino, uint32_t version, 
                 continue;
         }
         version = winner->version;
-        out->mtime = out->ctime = winner->file_offset;
+        found = (uint32_t)(winner - fs->nodes);
     }
+    return found;
+}
+
+static void dirent_time(const struct jx_fs *fs, uint32_t ino, uint32_t version, struct jx_stat *out)
+{
+    uint32_t node = jx_time_dirent(fs, ino, version);
+    if (node != JX_NONE)
+        out->mtime = out->ctime = fs->nodes[node].file_offset;
 }
 
 static uint32_t child_directories(const struct jx_fs *fs, const struct jx_inode_rec *rec)

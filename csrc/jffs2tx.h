@@ -260,6 +260,10 @@ int jx_sim_restart(jx_flash *sim);
  * next; UINT32_MAX: never, and the power is back). jx_sim_restart brings the power back too. */
 int jx_sim_cut_after(jx_flash *sim, uint32_t n);
 
+/* The n-th program or erase from now (0: the next) fails with JX_EIO, a program with its first half on the medium; from
+ * then on every program and erase of that eraseblock fails (F8). UINT32_MAX: none. */
+int jx_sim_fail_after(jx_flash *sim, uint32_t n);
+
 /* Fault families of a torn operation; see docs. A bit mask. */
 enum jx_fault {
     JX_F1_CUT = 1,        /* the operation not at all (tear 0, always there), or whole (tear 0 of the next cut) */
@@ -353,6 +357,7 @@ struct jx_block {
     uint32_t free_from;  /* offset in the block from which all is 0xFF */
     uint32_t first_node, node_count; /* in jx_fs_nodes */
     uint32_t txid, sequence; /* of the tag */
+    uint8_t staged_last;     /* no staging block of its transaction has a higher sequence: a cut may have met it */
 };
 uint32_t jx_fs_block_count(const jx_fs *fs);
 const struct jx_block *jx_fs_blocks(const jx_fs *fs);
@@ -490,6 +495,10 @@ struct jx_recovery {
 /* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
+/* Only the commit blocks of a transaction that does not stand are erased; what was staged for it stays, to be adopted by
+ * the next. JX_ESTATE: it stands. */
+int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
+
 /* ---- what a cut left of staging ------------------------------------------------ */
 
 /* Inodes with nodes in staging blocks only, that nothing reaches: fills at most max, returns how many there are. The
@@ -515,6 +524,56 @@ int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, u
                struct jx_collection *out);
 /* The same without a write. */
 int jx_collect_estimate(jx_fs *fs, uint32_t want, uint32_t summary, struct jx_collection *out);
+
+/* ---- judge: every crash of a recorded transaction, as stock readers see it --------- */
+
+enum jx_tree { JX_TREE_OLD = 1, JX_TREE_NEW = 2, JX_TREE_THIRD = 3, JX_TREE_UNKNOWN = 4 };
+
+enum jx_failure_kind {
+    JX_FAIL_THIRD = 1,   /* neither tree, or no mount */
+    JX_FAIL_EARLY,       /* the new tree before the commit, or the commit before jx_txn_prepare returned */
+    JX_FAIL_LOST,        /* the old tree after the commit */
+    JX_FAIL_RECOVER,     /* jx_recover returned an error */
+    JX_FAIL_CHANGED,     /* jx_recover, or a cut inside it, changed the tree */
+    JX_FAIL_AGAIN,       /* a second jx_recover still found something to program or erase */
+    JX_FAIL_UNSETTLED,   /* after jx_recover the status is neither none nor settled */
+};
+
+struct jx_failure {
+    uint32_t kind;       /* enum jx_failure_kind */
+    uint32_t cut, tear;  /* as for jx_crash_build */
+    uint32_t inner_cut, inner_tear; /* the second cut, inside jx_recover; 0xffffffff: none */
+    uint32_t reader;     /* index */
+    int32_t error;       /* JX_FAIL_RECOVER: what it returned */
+};
+
+struct jx_judge_options {
+    uint8_t old_digest[16], new_digest[16]; /* of jx_fs_digest */
+    uint32_t faults;         /* enum jx_fault: the states that are built */
+    uint32_t prepared;       /* operations logged when jx_txn_prepare returned */
+    uint32_t committed;      /* and when jx_txn_commit did */
+    uint32_t recover_cuts;   /* jx_recover is run on each n-th state of whole operations; 0: on none */
+    uint32_t recover_tears;  /* and on each n-th state with a torn one; 0: on none */
+    uint32_t inner_faults;   /* enum jx_fault: with a second cut inside jx_recover; 0: without */
+    uint32_t plain;          /* each look opens the file system anew: slow, a check on the judge itself */
+};
+
+struct jx_judgement {
+    uint64_t states;     /* crash states built */
+    uint64_t distinct;   /* of them, those unlike any before */
+    uint64_t seen_old, seen_new, seen_third; /* distinct states, once for each reader */
+    uint64_t recovered;  /* distinct states on which jx_recover was run */
+    uint64_t inner;      /* states of a second cut */
+    uint64_t failures;   /* all, also beyond those that were noted */
+    uint32_t commit_cut; /* the first cut at which every reader sees the new tree */
+};
+
+/* Builds every crash state of sim's log, drops those that were there before (jx_flash_hash), and asks each reader (endian
+ * given, at most 8) for its tree. Between the operation that shows the new tree and those before it nothing but
+ * old, after it nothing but new is right; that operation must lie in [prepared, committed). Failures: the first max of
+ * them. JX_OK, whatever was found; JX_EINVAL, JX_ENOMEM. */
+int jx_judge(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
+             struct jx_judgement *out, struct jx_failure *failures, uint32_t max);
 
 /* Evidence of what an image is. Eraseblocks are powers of two. */
 struct jx_probe {

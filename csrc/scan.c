@@ -9,6 +9,8 @@
 
 #define SHORT_RUN_BYTES 64u /* an erased run below this amid noise is noise: keeps the records linear in the medium */
 
+#define SEEMS_CLEAN_BYTES 32u /* EMPTY_SCAN_SIZE / 8 */
+
 struct scan {
     struct jx_fs *fs;
     struct jx_block *block;
@@ -128,7 +130,8 @@ static int take_inode(struct scan *s, uint32_t ofs, uint32_t totlen, uint8_t ver
     n->isize = in.isize;
     n->type = in.compr;
     /* jffs2_get_inode_nodes (read_dnode): a wrong length or an offset beyond the size drops the node */
-    if (totlen < JX_INODE_BYTES || jx_pad4(totlen) - JX_INODE_BYTES != jx_pad4(in.csize) || in.offset > in.isize)
+    if (totlen < JX_INODE_BYTES || in.csize > totlen || jx_pad4(totlen) - JX_INODE_BYTES != jx_pad4(in.csize) ||
+        in.offset > in.isize)
         n->verdict = JX_V_BAD_NODE;
     raise_highest(s->fs, in.ino);
     return JX_OK;
@@ -336,12 +339,15 @@ static int full_scan(struct scan *s)
             return add_run(s, ofs, s->size - ofs, jx_is_erased(s->buf + ofs, s->size - ofs) ? JX_V_ERASED : JX_V_NOISE);
         if (!memcmp(s->buf + ofs, erased_word, 4)) {
             uint32_t start = ofs;
+            if (ofs >= s->block->free_from)
+                ofs = s->size;
             while (ofs < s->size && !memcmp(s->buf + ofs, erased_word, 4))
                 ofs += 4;
             err = add_run(s, start, ofs - start, JX_V_ERASED);
-            /* "seems clean... assuming all clean": 20 erased bytes behind a cleanmarker end the scan */
+            /* "seems clean... assuming all clean": the scan ends where a cleanmarker is followed by nothing but erased
+             * bytes up to this place */
             if (!err && s->block->cleanmarker == 1 && ofs < s->size &&
-                s->fs->node_count == s->block->first_node + 2 && ofs - start >= 20)
+                s->fs->node_count == s->block->first_node + 2 && ofs >= SEEMS_CLEAN_BYTES)
                 return sweep(s, ofs, s->size);
         } else {
             err = scan_node(s, &ofs);
@@ -402,7 +408,14 @@ static int summary_entry(struct scan *s, uint32_t start, const struct jx_summary
     /* The kernel believes the summary about a node that it will only later find to be bad (or cleared). */
     if (n->verdict == JX_V_GOOD)
         n->verdict = JX_V_OBSOLETE;
+    if (e->nodetype == JX_NODE_INODE) {
+        n->ino = e->ino;
+        n->version = e->version;
+        raise_highest(fs, e->ino);
+    }
     if (e->nodetype == JX_NODE_DIRENT) {
+        raise_highest(fs, e->ino);
+        raise_highest(fs, e->child);
         n->ino = e->ino;
         n->version = e->version;
         n->child = e->child;
@@ -429,7 +442,8 @@ static int summary_scan(struct scan *s, uint32_t start, const struct jx_summary 
             err = sweep(s, at, e.offset);
         if (!err)
             err = summary_entry(s, start, &e);
-        at = e.offset + jx_pad4(e.totlen);
+        if (e.offset + jx_pad4(e.totlen) > at) /* entries that do not ascend: no stretch is swept twice */
+            at = e.offset + jx_pad4(e.totlen);
     }
     if (!err && start > at)
         err = sweep(s, at, start);
@@ -523,7 +537,7 @@ static void order_records(struct scan *s)
         }
 }
 
-static int scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
+int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
 {
     struct scan s = {fs, block, buf, fs->flash->geo.erase_size_bytes};
     int bad = jx_flash_is_bad(fs->flash, block->offset);
@@ -563,7 +577,7 @@ int jx_scan(struct jx_fs *fs)
     int err = fs->blocks && buf ? JX_OK : JX_ENOMEM;
     for (uint32_t i = 0; i < fs->block_count && !err; i++) {
         fs->blocks[i].offset = i * geo->erase_size_bytes;
-        err = scan_block(fs, &fs->blocks[i], buf);
+        err = jx_scan_block(fs, &fs->blocks[i], buf);
     }
     free(buf);
     return err;

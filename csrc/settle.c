@@ -60,10 +60,12 @@ static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t 
         const struct jx_node *old = &fs->nodes[fs->dirents[i]];
         if (old->version >= winner->version)
             break;
+        if (old->verdict == JX_V_BAD_HEADER)
+            continue; /* a summary lists it, but what stands there is something else */
         int done = clear_accurate(fs, old->offset);
-        if (done < 0)
-            return done;
-        *cleared += (uint32_t)done;
+        if (done < 0 && !jx_is_wear(done))
+            return done; /* a worn word keeps its bit: the version still decides, for all who believe versions */
+        *cleared += done > 0;
     }
     return JX_OK;
 }
@@ -106,10 +108,10 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
     if (!err)
         err = jx_flash_sync(fs->flash);
     if (!err)
-        err = jx_erase_and_mark(fs, block->offset, w.buf);
+        err = jx_reclaim(fs, block->offset, w.buf);
     jx_writer_close(&w);
     jx_pool_close(&pool);
-    return err;
+    return err < 0 ? err : JX_OK;
 }
 
 static const struct jx_block *commit_block_of(const struct jx_fs *fs)
@@ -163,23 +165,24 @@ int jx_settle_committed(struct jx_txn *txn, int *stands)
 
 /* ---- recover ----------------------------------------------------------------------------- */
 
-/* Erases every block in which nothing is needed; how many, or an error. */
-static int erase_dirty(struct jx_fs *fs)
+/* Erases every block in which nothing is needed; how many, or an error. Commit blocks go first: the bits of one that was
+ * cut may read as committed the next time, and what its set names must still be there then. */
+static int erase_dirty(struct jx_fs *fs, int commits_only)
 {
     int erased = 0, err = JX_OK;
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
     if (!buf)
         return JX_ENOMEM;
-    for (uint32_t b = 0; b < fs->block_count && !err; b++) {
-        if (fs->blocks[b].state != JX_B_DIRTY)
-            continue;
-        err = jx_disarm(fs, fs->blocks[b].offset);
-        if (!err)
-            err = jx_erase_and_mark(fs, fs->blocks[b].offset, buf);
-        erased += !err;
-    }
+    for (int others = 0; others < 2; others++)
+        for (uint32_t b = 0; b < fs->block_count && err >= 0; b++) {
+            const struct jx_block *block = &fs->blocks[b];
+            if (block->state != JX_B_DIRTY || (block->tag != JX_TAG_COMMIT) != others || (others && commits_only))
+                continue;
+            err = jx_reclaim(fs, block->offset, buf);
+            erased += err > 0;
+        }
     free(buf);
-    return err ? err : erased;
+    return err < 0 ? err : erased;
 }
 
 static int finish_committed(struct jx_fs *fs, struct jx_recovery *out)
@@ -208,11 +211,35 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
         if (fs->status.state == JX_TXN_COMMITTED) {
             err = finish_committed(fs, out);
         } else {
-            work = erase_dirty(fs);
+            work = erase_dirty(fs, 0);
             err = work < 0 ? work : JX_OK;
             out->blocks_erased += work > 0 ? (uint32_t)work : 0;
         }
         jx_fs_close(fs);
     }
     return err ? err : jx_flash_sync(flash);
+}
+
+int jx_has_stale_commit(const struct jx_fs *fs)
+{
+    for (uint32_t b = 0; b < fs->block_count; b++)
+        if (fs->blocks[b].tag == JX_TAG_COMMIT && fs->blocks[b].state == JX_B_DIRTY)
+            return 1;
+    return 0;
+}
+
+int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
+{
+    jx_fs *fs;
+    struct jx_reader all = *reader;
+    memset(out, 0, sizeof(*out));
+    all.summary = 1;
+    int err = jx_fs_open(flash, &all, &fs);
+    if (err)
+        return err;
+    out->state_before = fs->status.state;
+    int erased = fs->status.state == JX_TXN_COMMITTED ? JX_ESTATE : erase_dirty(fs, 1);
+    out->blocks_erased = erased > 0 ? (uint32_t)erased : 0;
+    jx_fs_close(fs);
+    return erased < 0 ? erased : jx_flash_sync(flash);
 }

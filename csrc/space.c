@@ -30,7 +30,7 @@ static void need_dirents(struct jx_fs *fs)
         if (!dir->alive)
             continue;
         const struct jx_inode_rec *child = n->child ? jx_inode_find(fs, n->child) : NULL;
-        n->needed = (child && child->exists) || winner > first;
+        n->needed = (child && child->exists && !jx_is_ghost(n)) || winner > first;
     }
 }
 
@@ -43,8 +43,12 @@ static int need_inodes(struct jx_fs *fs)
         int err = jx_map_inode(fs, rec->ino);
         if (err == JX_ENOMEM)
             return err;
-        if (fs->map.meta != JX_NONE)
+        if (fs->map.meta != JX_NONE) {
+            uint32_t time = jx_time_dirent(fs, rec->ino, fs->nodes[fs->map.meta].version);
             fs->nodes[fs->map.meta].needed = 1;
+            if (time != JX_NONE)
+                fs->nodes[time].needed = 1;
+        }
         for (uint32_t k = 0; k < fs->map.count; k++)
             fs->nodes[fs->map.frags[k].node].needed = 1;
     }
@@ -121,6 +125,18 @@ static void find_state(struct jx_fs *fs)
     }
 }
 
+static void find_last_staged(struct jx_fs *fs)
+{
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        struct jx_block *block = &fs->blocks[b];
+        block->staged_last = block->tag == JX_TAG_STAGE;
+        for (uint32_t c = 0; block->staged_last && c < fs->block_count; c++) {
+            const struct jx_block *other = &fs->blocks[c];
+            block->staged_last = !(other->tag == JX_TAG_STAGE && other->txid == block->txid && other->sequence > block->sequence);
+        }
+    }
+}
+
 /* Where ECC gave up, something may lie that a later read brings back: such a block counts as used, so that nobody takes
  * or erases it. The kernel drops it when it collects. Not so what an uncommitted transaction staged: nobody needs that. */
 static void keep_unreadable(struct jx_fs *fs)
@@ -142,6 +158,7 @@ int jx_space_account(struct jx_fs *fs)
         return err;
     account_blocks(fs);
     find_state(fs);
+    find_last_staged(fs);
     keep_unreadable(fs);
     return JX_OK;
 }

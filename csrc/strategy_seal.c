@@ -6,30 +6,43 @@
 
 static int suits(const struct jx_geometry *geo) { return geo->write_size_bytes > 1 ? JX_OK : JX_ESTRATEGY; }
 
+/* The first page, or as many as hold the tag and two containers. */
+static uint32_t cover_bytes(const struct jx_geometry *geo)
+{
+    return jx_align(JX_TAG_BYTES + 2 * JX_HEADER_BYTES, geo->write_size_bytes);
+}
+
 static uint32_t summary_bytes_of(uint32_t entries) { return JX_SUMMARY_BYTES + entries + JX_MARKER_BYTES; }
 
 static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 {
-    uint32_t room = geo->erase_size_bytes - geo->write_size_bytes, need = summary_bytes_of(summary_bytes);
-    return need > JX_MAX_SUMMARY || need > room ? 0 : (room - need) / 4 * 4;
+    uint32_t room = geo->erase_size_bytes - cover_bytes(geo);
+    uint32_t need = jx_align(summary_bytes_of(summary_bytes), geo->write_size_bytes);
+    return need > JX_MAX_SUMMARY || need > room ? 0 : room - need;
+}
+
+/* The summary has pages of its own: were a node of the set in the last page, a torn program could bring a whole summary
+ * and half of that node. */
+static uint32_t summary_at(const struct jx_txn *txn)
+{
+    const struct jx_geometry *geo = &txn->fs->flash->geo;
+    return geo->erase_size_bytes - jx_align(summary_bytes_of(txn->set.summary_bytes), geo->write_size_bytes);
 }
 
 /* The first page of the set: as late in the block as it fits. */
 static uint32_t set_at(const struct jx_txn *txn)
 {
-    const struct jx_geometry *geo = &txn->fs->flash->geo;
-    uint32_t total = txn->set.bytes + summary_bytes_of(txn->set.summary_bytes);
-    return geo->erase_size_bytes - jx_align(total, geo->write_size_bytes);
+    return summary_at(txn) - jx_align(txn->set.bytes, txn->fs->flash->geo.write_size_bytes);
 }
 
 /* Tag, then headers back to back that each cover the block up to its end: one damaged header opens nothing. */
-static void fill_first_page(struct jx_txn *txn)
+static void fill_cover(struct jx_txn *txn)
 {
     const struct jx_geometry *geo = &txn->fs->flash->geo;
-    uint32_t at = JX_TAG_BYTES;
-    for (; at + JX_HEADER_BYTES <= geo->write_size_bytes; at += JX_HEADER_BYTES)
+    uint32_t at = JX_TAG_BYTES, end = cover_bytes(geo);
+    for (; at + JX_HEADER_BYTES <= end; at += JX_HEADER_BYTES)
         jx_encode_header(txn->fs->endian, txn->image + at, JX_NODE_CONTAINER, geo->erase_size_bytes - at);
-    memset(txn->image + at, 0, geo->write_size_bytes - at);
+    memset(txn->image + at, 0, end - at);
 }
 
 static int fill_last_pages(struct jx_txn *txn)
@@ -38,7 +51,7 @@ static int fill_last_pages(struct jx_txn *txn)
     struct jx_summary_entry *entries = malloc(n * sizeof(*entries));
     const char **names = malloc(n * sizeof(*names));
     int err = entries && names ? JX_OK : JX_ENOMEM;
-    uint32_t ofs = at, start = at + txn->set.bytes;
+    uint32_t ofs = at, start = summary_at(txn);
     for (uint32_t i = 0; i < n && !err; i++) {
         entries[i] = txn->set.changes[i].entry;
         entries[i].offset = ofs;
@@ -65,10 +78,10 @@ static int program_pages(struct jx_txn *txn, uint32_t from, uint32_t to)
 static int prepare(struct jx_txn *txn)
 {
     const struct jx_geometry *geo = &txn->fs->flash->geo;
-    fill_first_page(txn);
+    fill_cover(txn);
     int err = fill_last_pages(txn);
     if (!err)
-        err = program_pages(txn, 0, geo->write_size_bytes);
+        err = program_pages(txn, 0, cover_bytes(geo));
     return err ? err : program_pages(txn, set_at(txn), geo->erase_size_bytes - geo->write_size_bytes);
 }
 

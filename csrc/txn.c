@@ -30,12 +30,15 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
 {
     if (options->strategy > JX_LIFT)
         return JX_EINVAL;
-    if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
+    if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT ||
+        fs->highest_xseqno >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
         return JX_ELIMIT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
-    if (fs->status.state == JX_TXN_COMMITTED && !options->dry_run)
-        return JX_ESTATE; /* recover first: what it protects is still in its commit block */
+    /* Recover first: what a committed one protects is still in its commit block, and a commit that was cut may have left
+     * bits that read otherwise the next time, under a version number that would be given again. */
+    if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || jx_has_stale_commit(fs)))
+        return JX_ESTATE;
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
 
@@ -105,8 +108,10 @@ int jx_txn_abort(jx_txn *txn)
         uint32_t block = txn->pool.blocks[--txn->pool.next];
         int e = block == txn->commit_block ? jx_disarm_set(txn) : JX_OK;
         if (!e)
-            e = jx_erase_and_mark(txn->fs, block, txn->check);
-        err = err ? err : e;
+            e = jx_reclaim(txn->fs, block, txn->check);
+        if (e < 0 && block == txn->commit_block)
+            return e; /* it may yet be read as committed: what it names stays */
+        err = err || e > 0 ? err : e;
     }
     return err;
 }
@@ -145,7 +150,7 @@ static int next_version(struct jx_txn *txn, uint32_t ino, uint32_t *version)
     struct jx_inode_rec *rec = jx_inode_find(txn->fs, ino);
     if (!rec || !rec->alive)
         return JX_ENOENT;
-    if (rec->highest_version + 1 >= JX_NUMBER_LIMIT)
+    if (rec->highest_version >= JX_NUMBER_LIMIT - 1)
         return JX_ELIMIT;
     *version = ++rec->highest_version;
     return JX_OK;
@@ -482,6 +487,30 @@ static int take_commit_block(struct jx_txn *txn)
     return JX_OK;
 }
 
+/* The set must never be seen: NOR clears its nodes first; a block that cannot be erased is marked bad. */
+static int neutralise(struct jx_txn *txn)
+{
+    int err = jx_disarm_set(txn);
+    if (!err || jx_is_wear(err))
+        err = jx_reclaim(txn->fs, txn->commit_block, txn->check);
+    return err < 0 ? err : JX_OK;
+}
+
+/* The set hidden in a fresh block; where that block wears out, in another one. */
+static int place_set(struct jx_txn *txn)
+{
+    int err;
+    do {
+        err = take_commit_block(txn);
+        if (err)
+            return err;
+        err = txn->strategy->prepare(txn);
+        if (jx_is_wear(err) && neutralise(txn) != JX_OK)
+            return JX_EIO;
+    } while (jx_is_wear(err));
+    return err ? err : jx_flash_sync(txn->fs->flash);
+}
+
 int jx_txn_prepare(jx_txn *txn)
 {
     int err = must_stage(txn);
@@ -499,11 +528,7 @@ int jx_txn_prepare(jx_txn *txn)
     if (txn->options.dry_run || !txn->set.count)
         return JX_OK;
     err = jx_flash_sync(txn->fs->flash);
-    if (!err)
-        err = take_commit_block(txn);
-    if (!err)
-        err = txn->strategy->prepare(txn);
-    return err ? err : jx_flash_sync(txn->fs->flash);
+    return err ? err : place_set(txn);
 }
 
 /* The blocks of a new image that stay free say so. */
@@ -524,18 +549,22 @@ int jx_txn_commit(jx_txn *txn)
         txn->phase = JX_PHASE_COMMITTED;
         return txn->options.fresh && !txn->options.dry_run ? mark_rest(txn) : JX_OK;
     }
-    int err = txn->strategy->commit(txn);
-    if (err == JX_ECUT)
+    int err;
+    do { /* whatever the chip says, the medium tells: a fresh scan decides which tree stands */
+        err = txn->strategy->commit(txn);
+        if (err == JX_ECUT)
+            return err;
+        err = jx_flash_sync(txn->fs->flash);
+        if (!err)
+            err = jx_settle_committed(txn, &stands);
+        if (stands || err != JX_EVERIFY)
+            break;
+        err = neutralise(txn);
+        if (!err)
+            err = place_set(txn);
+    } while (!err);
+    if (!stands)
         return err;
-    /* Whatever the chip said, the medium tells: a fresh scan decides which tree stands. */
-    err = jx_flash_sync(txn->fs->flash);
-    if (!err)
-        err = jx_settle_committed(txn, &stands);
-    if (!stands) {
-        if (err == JX_EVERIFY)
-            jx_txn_abort(txn);
-        return err;
-    }
     txn->phase = JX_PHASE_COMMITTED;
     jx_flash_sync(txn->fs->flash);
     return err == JX_ECUT ? err : JX_OK; /* what could not be settled recover will meet again */

@@ -102,6 +102,8 @@ void jx_set_free(struct jx_set *set);
 void jx_set_bytes(const struct jx_set *set, uint8_t *out);
 
 /* settle.c */
+/* A commit block in which nothing is needed: its commit was cut, or never came. */
+int jx_has_stale_commit(const struct jx_fs *fs);
 /* NOR: the nodes that a container hides in this block lose their ACCURATE bit, the last one first, so that an interrupted
  * erase cannot bring them out. */
 int jx_disarm(struct jx_fs *fs, uint32_t block);

@@ -25,7 +25,13 @@ int jx_is_erased(const uint8_t *p, uint32_t len)
 
 int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check)
 {
-    int err = jx_flash_prog(flash, off, data, len);
+    uint32_t page = flash->geo.write_size_bytes;
+    int err = JX_OK;
+    for (uint32_t at = 0, step = len; at < len && !err; at += step) {
+        if (page > 1) /* a program stays in one page */
+            step = page - (off + at) % page < len - at ? page - (off + at) % page : len - at;
+        err = jx_flash_prog(flash, off + at, data + at, step);
+    }
     if (!err)
         err = jx_flash_read(flash, off, check, len);
     if (err)
@@ -65,6 +71,23 @@ int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf)
     return jx_program_verified(fs->flash, block, buf, geo->write_size_bytes > 1 ? len : JX_HEADER_BYTES, buf + len);
 }
 
+/* A device without a table of bad blocks keeps the block: it is tried again another time. */
+static int retire(struct jx_fs *fs, uint32_t block)
+{
+    int err = fs->flash->ops->mark_bad ? jx_flash_mark_bad(fs->flash, block) : JX_OK;
+    return err == JX_EFLASH ? JX_OK : err;
+}
+
+int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf)
+{
+    int err = jx_disarm(fs, block);
+    if (!err)
+        err = jx_erase_and_mark(fs, block, buf);
+    if (!err)
+        return 1;
+    return jx_is_wear(err) ? retire(fs, block) : err;
+}
+
 /* ---- the pool ----------------------------------------------------------------- */
 
 int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool)
@@ -98,6 +121,14 @@ static int spoil_cleanmarker(struct jx_fs *fs, uint32_t block)
     return jx_flash_prog(fs->flash, block, zero, sizeof(zero));
 }
 
+static int erase_for_use(struct jx_fs *fs, uint32_t block, uint8_t *buf)
+{
+    int err = jx_disarm(fs, block);
+    if (!err)
+        err = spoil_cleanmarker(fs, block);
+    return err ? err : jx_erase_verified(fs, block, buf);
+}
+
 int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block)
 {
     if (dry_run) {
@@ -105,19 +136,16 @@ int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *
         pool->next++;
         return JX_OK;
     }
-    if (pool->next == pool->count)
-        return JX_ENOSPC;
-    *block = pool->blocks[pool->next++];
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
-    if (!buf)
-        return JX_ENOMEM;
-    int err = jx_disarm(fs, *block);
-    if (!err)
-        err = spoil_cleanmarker(fs, *block);
-    if (!err)
-        err = jx_erase_verified(fs, *block, buf);
+    int err = buf ? JX_EIO : JX_ENOMEM;
+    while (jx_is_wear(err) && pool->next < pool->count) {
+        *block = pool->blocks[pool->next++];
+        err = erase_for_use(fs, *block, buf);
+        if (jx_is_wear(err) && retire(fs, *block) != JX_OK)
+            break;
+    }
     free(buf);
-    return err;
+    return jx_is_wear(err) ? JX_ENOSPC : err;
 }
 
 /* ---- the writer ------------------------------------------------------------------ */
@@ -163,12 +191,28 @@ static int program(struct jx_writer *w, uint32_t from, uint32_t to)
     return err;
 }
 
+/* The block under way fails: what it was to hold goes to another one, which takes its place, and it is marked bad. */
+static int move_on(struct jx_writer *w)
+{
+    uint32_t failed = w->block;
+    int err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
+    if (!err)
+        err = retire(w->fs, failed);
+    w->flushed = 0;
+    return err;
+}
+
 /* Whole pages only; the rest of the last one waits. */
 static int program_full(struct jx_writer *w)
 {
     uint32_t to = w->fill / write_size(w) * write_size(w);
     int err = to > w->flushed ? program(w, w->flushed, to) : JX_OK;
-    if (to > w->flushed)
+    while (jx_is_wear(err)) {
+        err = move_on(w);
+        if (!err)
+            err = program(w, 0, to);
+    }
+    if (!err && to > w->flushed)
         w->flushed = to;
     return err;
 }

@@ -31,7 +31,7 @@ struct jx_writer {
 
 int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* free and dirty blocks, ascending */
 void jx_pool_close(struct jx_pool *pool);
-/* The next block of the pool, erased and read back as 0xFF; JX_ENOSPC. */
+/* The next block of the pool, erased and read back as 0xFF; those that fail are marked bad and passed over. JX_ENOSPC. */
 int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block);
 
 int jx_writer_open(struct jx_writer *w, struct jx_fs *fs, struct jx_pool *pool, const struct jx_tag *tag, int dry_run, int summary);
@@ -54,5 +54,10 @@ int jx_is_erased(const uint8_t *p, uint32_t len);
 /* Erase, read back, and the cleanmarker that the kernel would give it (jffs2_mark_erased_block). */
 int jx_erase_verified(struct jx_fs *fs, uint32_t block, uint8_t *buf);
 int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf);
+/* The same for a block that nobody needs: where it cannot be erased it is marked bad, if the device keeps a table.
+ * 1 erased, 0 given up, or an error that is not the block's. */
+int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf);
+/* Whether an error is a block's that wears out, rather than the caller's or the power's. */
+static inline int jx_is_wear(int err) { return err == JX_EIO || err == JX_EVERIFY; }
 
 #endif

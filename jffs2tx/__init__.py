@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 
 
 def open(target, **options):
-    """Opens an image as a jffs2tx.image.Image. See jffs2tx.image.open_image for the options."""
+    """Opens an image as a jffs2tx.target.Target. The options are those of jffs2tx.image.open_image."""
     from jffs2tx.image import open_image
+    from jffs2tx.target import Target
 
-    return open_image(target, **options)
+    return Target(open_image(target, **options))

@@ -36,6 +36,12 @@ class Transaction:
         for path, before in old_tree(self.fs).paths.items():
             self._wanted[path] = Wanted(before.entry, keep=before.ino)
 
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing has happened without commit(): changes are gathered in memory."""
+
     # ---- paths ----
 
     @staticmethod

@@ -41,6 +41,13 @@ def recover(flash: Flash, *, endian: str | None = None) -> Recovery:
     return Recovery(STATES[out.state_before], out.blocks_erased, out.nodes_moved, out.bits_cleared)
 
 
+def drop_commits(flash: Flash, *, endian: str | None = None) -> Recovery:
+    """Erases what a cut left of a commit that does not stand; what was staged for it stays, to be taken over."""
+    out = ffi.new("struct jx_recovery *")
+    check(lib.jx_drop_commits(flash.handle, make_reader(endian, True, 256), out), doing="clearing a cut commit")
+    return Recovery(STATES[out.state_before], out.blocks_erased, out.nodes_moved, out.bits_cleared)
+
+
 # ---- the two trees and the medium ------------------------------------------------------------------------------------
 
 
@@ -147,12 +154,12 @@ def plan_upgrade(
         return Outcome(plan, figures)
     if plan.adopted:  # garbage collection would take the blocks of what was staged: begin anew
         plan = make_plan(old_tree(fs, resume=False), wanted, medium_of(fs), readers, strategy)
-        with FileSystem(fs.flash, endian=fs.endian) as fresh:
-            figures = _prove(fresh, plan, content, readers, progress)
-    enough, collection = estimate(fs, figures.blocks_wanted, summary=_wants_summary(fs, readers))
+    with FileSystem(fs.flash, endian=fs.endian) as fresh:  # in which nothing is adopted
+        figures = _prove(fresh, plan, content, readers, progress)
+        enough, collection = estimate(fresh, figures.blocks_wanted, summary=_wants_summary(fs, readers))
     if not enough:
         raise no_room(figures, collection.blocks_available)
-    return Outcome(plan, figures, collection)
+    return Outcome(plan, figures, collection if not figures.fits else None)
 
 
 def apply_upgrade(
@@ -178,10 +185,12 @@ def apply_upgrade(
         outcome = plan_upgrade(fs, wanted, content, readers=readers, strategy=strategy, progress=progress)
         if outcome.plan.is_empty:
             return outcome
-        unfinished = fs.status.state == "committed"
+        state = fs.status.state
         summary = _wants_summary(fs, readers)
-    if unfinished:
+    if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
         recover(flash, endian=endian)
+    elif state == "staged":
+        drop_commits(flash, endian=endian)
     if outcome.collection:
         done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)
         outcome = replace(outcome, collection=done)

@@ -3,6 +3,7 @@ import pytest
 from jffs2tx.image import open_image
 
 from .images import FLAVOURS, make_image, make_tree
+from .lab.fixture import lab  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import runpy
 import signal
 import struct
 import subprocess
@@ -459,6 +460,10 @@ class Guest:
                 file.seek(0)
                 result[name] = file.read().decode("utf-8", "surrogateescape")
             return result
+
+    def do_call(self, step):
+        self._need_mount()
+        runpy.run_path(step["file"])["perform"](MNT, *step["arguments"])
 
     def do_gc(self, step):
         """Wakes the kernel's collector: each signal lets it do one pass (check one inode or move one node)."""

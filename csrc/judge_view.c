@@ -1,0 +1,365 @@
+/* judge_view.c: which tree a stock reader sees, with what it found in each eraseblock kept. */
+#include <stdlib.h>
+#include <string.h>
+#include "judge.h"
+#include "writer.h"
+
+/* What one reader found in one eraseblock. */
+struct parse {
+    uint64_t hash[2];  /* of the eraseblock */
+    uint64_t found[2]; /* of all that counts in it */
+    uint32_t mode;     /* how far the reader's abilities matter here */
+    uint32_t used;     /* when; 0: never */
+    int err;
+    struct jx_block block;
+    struct jx_node *nodes;
+    char *names;
+    uint32_t names_len;
+};
+
+struct jx_view {
+    struct jx_geometry geo;
+    uint8_t trees[2][16]; /* digests: old, new */
+    int plain;
+    uint32_t clock;
+    struct parse *parses;   /* JX_VIEW_PARSES for each eraseblock */
+    struct parse **current; /* of the medium looked at */
+    uint8_t *buf;
+    jx_fs *scan, *tree;     /* working memory: one block's nodes; all of them and the tree */
+    struct jx_table verdicts;
+};
+
+/* ---- the table ------------------------------------------------------------- */
+
+static struct jx_keyed *slot_of(struct jx_keyed *slots, uint32_t capacity, const uint64_t key[2])
+{
+    uint32_t i = (uint32_t)key[0] & (capacity - 1);
+    while (slots[i].value && (slots[i].key[0] != key[0] || slots[i].key[1] != key[1]))
+        i = (i + 1) & (capacity - 1);
+    return &slots[i];
+}
+
+static int table_grow(struct jx_table *t)
+{
+    uint32_t capacity = t->capacity ? t->capacity * 2 : 1024;
+    struct jx_keyed *slots = calloc(capacity, sizeof(*slots));
+    if (!slots)
+        return JX_ENOMEM;
+    for (uint32_t i = 0; i < t->capacity; i++)
+        if (t->slots[i].value)
+            *slot_of(slots, capacity, t->slots[i].key) = t->slots[i];
+    free(t->slots);
+    t->slots = slots;
+    t->capacity = capacity;
+    return JX_OK;
+}
+
+struct jx_keyed *jx_table_get(struct jx_table *t, const uint64_t key[2])
+{
+    if (2 * t->count >= t->capacity && table_grow(t) != JX_OK)
+        return NULL;
+    struct jx_keyed *slot = slot_of(t->slots, t->capacity, key);
+    if (!slot->value) {
+        slot->key[0] = key[0];
+        slot->key[1] = key[1];
+        t->count++;
+    }
+    return slot;
+}
+
+void jx_table_close(struct jx_table *t)
+{
+    free(t->slots);
+    memset(t, 0, sizeof(*t));
+}
+
+/* ---- one eraseblock -------------------------------------------------------- */
+
+static void mix(uint64_t h[2], uint64_t word)
+{
+    h[0] = jx_hash_mix(h[0] + word);
+    h[1] = jx_hash_mix(h[1] ^ (word + h[0]));
+}
+
+static void mix_bytes(uint64_t h[2], const uint8_t *p, uint32_t len)
+{
+    uint64_t bytes[2];
+    jx_hash_bytes(p, len, 7, bytes);
+    mix(h, bytes[0]);
+    mix(h, bytes[1]);
+}
+
+/* The abilities of a reader that can change what it finds here: whether it believes the summary, and whether it takes
+ * the block for empty (jx_scan_block asks for nothing else). */
+static uint32_t mode_of(const struct jx_view *v, const uint8_t *block, const struct jx_reader *reader)
+{
+    static const uint8_t magic[2][4] = {{0x85, 0x18, 0x85, 0x02}, {0x02, 0x85, 0x18, 0x85}};
+    uint32_t size = v->geo.erase_size_bytes, empty = reader->empty_scan_bytes < size ? reader->empty_scan_bytes : size;
+    int marked = !memcmp(block + size - 4, magic[reader->endian == JX_BIG], 4);
+    return (uint32_t)(marked && reader->summary) | (uint32_t)jx_is_erased(block, empty) << 1 | (uint32_t)reader->endian << 2;
+}
+
+static int makes_tree(uint16_t type)
+{
+    return type == JX_NODE_INODE || type == JX_NODE_DIRENT || type == JX_NODE_XATTR || type == JX_NODE_XREF;
+}
+
+/* All that jx_fs_build and jx_fs_digest will ask of this block: its records, and the bytes of nodes that count. A run of
+ * such nodes is hashed as a whole. */
+static void find(struct parse *p, const struct jx_fs *scan, const uint8_t *buf)
+{
+    uint32_t from = 0, to = 0;
+    int counts = 0;
+    p->found[0] = p->found[1] = p->mode;
+    mix(p->found, (uint64_t)p->block.state << 8 | p->block.tag);
+    for (uint32_t i = 0; i < scan->node_count; i++) {
+        const struct jx_node *n = &scan->nodes[i];
+        uint32_t at = n->offset - p->block.offset;
+        counts |= n->verdict == JX_V_GOOD && n->nodetype;
+        if (!jx_is_seen(n) || !makes_tree(n->nodetype))
+            continue;
+        mix(p->found, (uint64_t)n->offset << 32 | n->totlen);
+        mix(p->found, (uint64_t)n->nodetype << 16 | (uint64_t)n->verdict << 8 | n->by_summary);
+        if (n->by_summary) { /* its record may come from the summary alone */
+            mix(p->found, (uint64_t)n->ino << 32 | n->child);
+            mix(p->found, (uint64_t)n->version << 32 | n->type);
+            mix_bytes(p->found, (const uint8_t *)scan->names + n->name, n->nodetype == JX_NODE_DIRENT ? n->nsize : 0);
+        }
+        if (n->verdict != JX_V_GOOD)
+            continue;
+        if (at != to) {
+            mix_bytes(p->found, buf + from, to - from);
+            from = at;
+        }
+        to = at + jx_pad4(n->totlen) < scan->flash->geo.erase_size_bytes ? at + jx_pad4(n->totlen) : at + n->totlen;
+    }
+    mix_bytes(p->found, buf + from, to - from);
+    mix(p->found, (uint64_t)counts);
+}
+
+static int keep(struct parse *p, const struct jx_fs *scan)
+{
+    size_t bytes = (size_t)scan->node_count * sizeof(*p->nodes);
+    struct jx_node *nodes = realloc(p->nodes, bytes + 1);
+    char *names = realloc(p->names, scan->names_len + 1);
+    p->nodes = nodes ? nodes : p->nodes;
+    p->names = names ? names : p->names;
+    if (!nodes || !names)
+        return JX_ENOMEM;
+    if (bytes)
+        memcpy(nodes, scan->nodes, bytes);
+    if (scan->names_len)
+        memcpy(names, scan->names, scan->names_len);
+    p->names_len = scan->names_len;
+    return JX_OK;
+}
+
+static int read_block(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, struct parse *p, uint32_t b)
+{
+    jx_fs *scan = v->scan;
+    scan->flash = flash;
+    scan->reader = *reader;
+    scan->endian = reader->endian;
+    scan->node_count = scan->names_len = 0;
+    p->block = (struct jx_block){.offset = b * v->geo.erase_size_bytes};
+    p->err = jx_scan_block(scan, &p->block, v->buf);
+    if (p->err == JX_ENOMEM)
+        return p->err;
+    find(p, scan, v->buf);
+    mix(p->found, (uint64_t)(uint32_t)p->err);
+    return keep(p, scan);
+}
+
+/* What this reader finds in the block: from memory where its hash is known, else by a scan, in place of the oldest. */
+static int parse_block(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t b)
+{
+    struct jx_memory *m = jx_memory_of(flash);
+    struct parse *p = v->parses + (size_t)b * JX_VIEW_PARSES, *oldest = p;
+    uint32_t mode = mode_of(v, m->now.bytes + (size_t)b * v->geo.erase_size_bytes, reader);
+    for (uint32_t i = 0; i < JX_VIEW_PARSES; i++, p++) {
+        if (p->used && p->mode == mode && p->hash[0] == m->block_hash[b][0] && p->hash[1] == m->block_hash[b][1]) {
+            p->used = v->clock;
+            v->current[b] = p;
+            return JX_OK;
+        }
+        if (p->used < oldest->used)
+            oldest = p;
+    }
+    oldest->used = v->clock;
+    oldest->mode = mode;
+    oldest->hash[0] = m->block_hash[b][0];
+    oldest->hash[1] = m->block_hash[b][1];
+    v->current[b] = oldest;
+    int err = read_block(v, flash, reader, oldest, b);
+    if (err)
+        oldest->used = 0;
+    return err;
+}
+
+/* ---- the whole medium ------------------------------------------------------ */
+
+static int make_room(jx_fs *fs, uint32_t nodes, uint32_t names)
+{
+    if (nodes > fs->node_capacity) {
+        struct jx_node *p = realloc(fs->nodes, (size_t)nodes * sizeof(*p));
+        if (!p)
+            return JX_ENOMEM;
+        fs->nodes = p;
+        fs->node_capacity = nodes;
+    }
+    if (names > fs->names_capacity) {
+        char *p = realloc(fs->names, names);
+        if (!p)
+            return JX_ENOMEM;
+        fs->names = p;
+        fs->names_capacity = names;
+    }
+    return JX_OK;
+}
+
+/* The blocks' nodes one after the other, as jx_scan leaves them. */
+static int gather(struct jx_view *v, jx_fs *fs)
+{
+    uint32_t nodes = 0, names = 0;
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        nodes += v->current[b]->block.node_count;
+        names += v->current[b]->names_len;
+    }
+    if (make_room(fs, nodes, names) != JX_OK)
+        return JX_ENOMEM;
+    fs->node_count = fs->names_len = 0;
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        const struct parse *p = v->current[b];
+        fs->blocks[b] = p->block;
+        fs->blocks[b].first_node = fs->node_count;
+        for (uint32_t i = 0; i < p->block.node_count; i++) {
+            fs->nodes[fs->node_count] = p->nodes[i];
+            fs->nodes[fs->node_count++].name += fs->names_len;
+        }
+        if (p->names_len)
+            memcpy(fs->names + fs->names_len, p->names, p->names_len);
+        fs->names_len += p->names_len;
+    }
+    return JX_OK;
+}
+
+/* A medium that the reader cannot mount shows neither tree. */
+static int judge(const struct jx_view *v, jx_fs *fs, int err, uint32_t *tree)
+{
+    uint8_t digest[16];
+    if (!err)
+        err = jx_fs_digest(fs, digest);
+    if (err == JX_ENOMEM)
+        return err;
+    *tree = JX_TREE_THIRD;
+    if (!err && !memcmp(digest, v->trees[0], sizeof(digest)))
+        *tree = JX_TREE_OLD;
+    else if (!err && !memcmp(digest, v->trees[1], sizeof(digest)))
+        *tree = JX_TREE_NEW;
+    return JX_OK;
+}
+
+static int build_and_judge(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
+{
+    jx_fs *fs = v->tree;
+    int err = gather(v, fs);
+    if (err)
+        return err;
+    fs->flash = flash;
+    fs->reader = *reader;
+    fs->endian = reader->endian;
+    err = judge(v, fs, jx_fs_build(fs), tree);
+    jx_fs_forget(fs);
+    return err;
+}
+
+static int look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
+{
+    jx_fs *fs = NULL;
+    int err = jx_fs_open(flash, reader, &fs);
+    err = judge(v, fs, err, tree);
+    jx_fs_close(fs);
+    return err;
+}
+
+int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
+{
+    uint64_t key[2] = {0, 0}, whole[2];
+    int refused = 0;
+    if (v->plain)
+        return look_plainly(v, flash, reader, tree);
+    jx_memory_hash(jx_memory_of(flash), whole);
+    v->clock++;
+    for (uint32_t b = 0; b < v->tree->block_count; b++) {
+        int err = parse_block(v, flash, reader, b);
+        if (err)
+            return err;
+        mix(key, v->current[b]->found[0]);
+        mix(key, v->current[b]->found[1]);
+        refused |= v->current[b]->err;
+    }
+    if (refused) {
+        *tree = JX_TREE_THIRD;
+        return JX_OK;
+    }
+    struct jx_keyed *known = jx_table_get(&v->verdicts, key);
+    if (!known)
+        return JX_ENOMEM;
+    if (!known->value) {
+        int err = build_and_judge(v, flash, reader, tree);
+        known->value = err ? JX_TREE_UNKNOWN : *tree;
+        return err;
+    }
+    *tree = known->value;
+    return JX_OK;
+}
+
+/* ---- open and close -------------------------------------------------------- */
+
+int jx_view_open(const struct jx_geometry *geo, const uint8_t old_digest[16], const uint8_t new_digest[16], int plain,
+                 struct jx_view **out)
+{
+    struct jx_reader none = {.endian = JX_LITTLE};
+    uint32_t blocks = geo->size_bytes / geo->erase_size_bytes;
+    struct jx_view *v = calloc(1, sizeof(*v));
+    if (!v)
+        return JX_ENOMEM;
+    v->geo = *geo;
+    v->plain = plain;
+    memcpy(v->trees[0], old_digest, 16);
+    memcpy(v->trees[1], new_digest, 16);
+    v->parses = calloc((size_t)blocks * JX_VIEW_PARSES, sizeof(*v->parses));
+    v->current = calloc(blocks, sizeof(*v->current));
+    v->buf = malloc(geo->erase_size_bytes);
+    int err = v->parses && v->current && v->buf ? jx_fs_new(NULL, &none, &v->scan) : JX_ENOMEM;
+    if (!err)
+        err = jx_fs_new(NULL, &none, &v->tree);
+    if (!err) {
+        v->tree->block_count = blocks;
+        v->tree->blocks = calloc(blocks, sizeof(*v->tree->blocks));
+        err = v->tree->blocks ? JX_OK : JX_ENOMEM;
+    }
+    if (err)
+        jx_view_close(v);
+    else
+        *out = v;
+    return err;
+}
+
+void jx_view_close(struct jx_view *v)
+{
+    if (!v)
+        return;
+    uint32_t blocks = v->geo.size_bytes / v->geo.erase_size_bytes;
+    for (uint32_t i = 0; v->parses && i < blocks * JX_VIEW_PARSES; i++) {
+        free(v->parses[i].nodes);
+        free(v->parses[i].names);
+    }
+    free(v->parses);
+    free(v->current);
+    free(v->buf);
+    jx_fs_close(v->scan);
+    jx_fs_close(v->tree);
+    jx_table_close(&v->verdicts);
+    free(v);
+}

@@ -1,0 +1,76 @@
+"""What jffs2tx.open() gives: the tree on a target as it is now, and transactions that change it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from jffs2tx.filesystem import FileSystem, Stat
+from jffs2tx.image import Image
+from jffs2tx.readers import named
+from jffs2tx.transaction import Transaction
+from jffs2tx.upgrade import Recovery, recover
+
+
+class Target:
+    """An open target. Use with `with`, or close(). Paths are str or bytes, from the root, with or without its slash."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self._tree: FileSystem | None = None
+        self._writes = 0
+
+    @property
+    def tree(self) -> FileSystem:
+        """The file system as it is now: scanned again where the flash has been written since."""
+        stats = self.image.flash.stats
+        writes = stats.programs + stats.erases
+        if self._tree is None or writes != self._writes:
+            if self._tree is not None:
+                self._tree.close()
+            self._tree, self._writes = self.image.fs(), writes
+        return self._tree
+
+    def list(self, path: str | bytes = "/") -> list[bytes]:
+        """The names in a directory, sorted by their bytes. Raises NotFound, NotADirectory."""
+        return self.tree.list(path)
+
+    def stat(self, path: str | bytes) -> Stat:
+        return self.tree.stat(path)
+
+    def read(self, path: str | bytes) -> bytes:
+        """The content of a regular file. Raises NotFound, IsADirectory, Corrupt."""
+        return self.tree.read(path)
+
+    def readlink(self, path: str | bytes) -> bytes:
+        return self.tree.readlink(path)
+
+    def xattrs(self, path: str | bytes) -> dict[bytes, bytes]:
+        return self.tree.xattrs(path)
+
+    def walk(self) -> Iterator[tuple[bytes, Stat]]:
+        """Every path (the root is b"") with its stat, parents first."""
+        return self.tree.walk()
+
+    def transaction(
+        self, *, readers: Iterable[str] = (), strategy: str = "auto", mtime: int | None = None
+    ) -> Transaction:
+        """Changes that land all at once by its commit(). mtime: of what is made; now, if not given.
+
+        readers: names of the table in jffs2tx.readers, those who must see wholly the old or wholly the new tree.
+        """
+        made = int(time.time()) if mtime is None else mtime
+        return Transaction(self.image.flash, self.tree, made, named(readers), strategy)
+
+    def recover(self) -> Recovery:
+        """Finishes or clears what a power cut left. Idempotent."""
+        return recover(self.image.flash, endian=self.image.endian)
+
+    def close(self) -> None:
+        self.image.close()
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,107 @@
+"""What follows a cut or a failure: the next transaction, the order of clearing, what commit says."""
+
+import pytest
+
+from jffs2tx._ffi import ffi, lib
+from jffs2tx.device import Geometry
+from jffs2tx.filesystem import FileSystem
+from jffs2tx.transaction import Transaction
+from jffs2tx.upgrade import recover
+from tests.crafted import ERASE, LINUX_SUMMARY, NAND, NOR, content, crash, cuts, filesystem, operations, state
+
+NOR_ECC = [Geometry("nor-ecc", 32 * ERASE, ERASE, unit) for unit in (8, 32, 64)]  # units that a node does not fit in
+
+CASES = [(NOR, "swap"), (NOR, "flip"), (NAND, "swap"), (NAND, "seal"), (NAND, "lift")]
+OLD = {b"a": b"A" * 10, b"d/x": b"old"}
+NEW = {b"a": b"A" * 10, b"d/x": b"new" * 2000}
+
+
+def upgraded(geometry, strategy):
+    flash = filesystem(geometry, {b"a": OLD[b"a"], b"d": None, b"d/x": OLD[b"d/x"]})
+    put(flash, NEW[b"d/x"], strategy)
+    return flash
+
+
+def put(flash, data, strategy="auto"):
+    with FileSystem(flash) as fs:
+        tx = Transaction(flash, fs, strategy=strategy, readers=LINUX_SUMMARY)
+        tx.put("d/x", data)
+        tx.commit()
+
+
+@pytest.mark.parametrize(("geometry", "strategy"), CASES)
+def test_the_next_upgrade_lands_after_any_cut(geometry, strategy):
+    flash = upgraded(geometry, strategy)
+    seen = set()
+    for cut in cuts(flash):
+        after = crash(flash, cut)
+        seen.add(state(after))
+        put(after, b"next")
+        assert content(after) == OLD | {b"d/x": b"next"}
+    assert seen >= {"staged", "committed", "settled"}
+
+
+@pytest.mark.parametrize("strategy", ["swap", "seal"])
+@pytest.mark.parametrize("geometry", NOR_ECC, ids=lambda geometry: str(geometry.write_size))
+def test_small_programming_units(geometry, strategy):
+    flash = upgraded(geometry, strategy)
+    found = [content(crash(flash, cut)) for cut in cuts(flash)]
+    turn = found.index(NEW)
+    assert found == [OLD] * turn + [NEW] * (len(found) - turn)
+    for at in range(0, geometry.size, ERASE):
+        start = flash.read(at, ERASE)
+        assert start.count(b"\xff") == ERASE or start[:2] == b"\x85\x19"
+
+
+@pytest.mark.parametrize(("geometry", "strategy"), CASES)
+def test_recover_erases_a_stale_commit_block_before_what_it_names(geometry, strategy):
+    flash = upgraded(geometry, strategy)
+    staged = [cut for cut in cuts(flash) if state(crash(flash, cut)) == "staged"]
+    start = crash(flash, staged[-1])
+    with FileSystem(start) as fs:
+        blocks = lib.jx_fs_blocks(fs.handle)
+        roles = {b.offset: b.tag for b in (blocks[i] for i in range(lib.jx_fs_block_count(fs.handle)))}
+    assert set(roles.values()) >= {lib.JX_TAG_STAGE, lib.JX_TAG_COMMIT}
+    log = type(start).simulator(geometry, start.read(0, geometry.size))
+    recover(log)
+    order = [roles[off] for kind, off, _ in operations(log) if kind == lib.JX_SIM_ERASE and roles[off]]
+    assert order[0] == lib.JX_TAG_COMMIT
+
+
+def begin(fs, strategy, *, dry=False):
+    options = ffi.new("struct jx_txn_options *", {"strategy": strategy, "compr_mask": 1, "dry_run": dry})
+    out = ffi.new("jx_txn **")
+    code = lib.jx_txn_begin(fs.handle, options, out)
+    return code, ffi.gc(out[0], lib.jx_txn_free)
+
+
+@pytest.mark.parametrize("wanted", ["staged", "committed"])
+def test_a_transaction_begins_only_where_no_other_commit_waits(wanted):
+    flash = upgraded(NOR, "flip")
+    after = [crash(flash, cut) for cut in cuts(flash) if state(crash(flash, cut)) == wanted][-1]
+    with FileSystem(after) as fs:
+        assert begin(fs, lib.JX_FLIP)[0] == lib.JX_ESTATE
+        assert begin(fs, lib.JX_FLIP, dry=True)[0] == lib.JX_OK  # a plan may be proved before recover
+
+
+def test_what_was_staged_alone_stands_in_nobodys_way():
+    flash = upgraded(NOR, "flip")
+    after = next(crash(flash, cut) for cut in cuts(flash) if state(crash(flash, cut)) == "staged")
+    with FileSystem(after) as fs:
+        assert begin(fs, lib.JX_FLIP)[0] == lib.JX_OK
+
+
+def test_commit_says_done_where_the_new_tree_stands_though_settling_fails():
+    flash = filesystem(NAND, {b"a": b"A"})
+    with FileSystem(flash) as fs:
+        code, txn = begin(fs, lib.JX_SEAL)
+        assert code == lib.JX_OK
+        assert lib.jx_txn_unlink(txn, 1, b"a", 1, 5) == lib.JX_OK
+        assert lib.jx_txn_prepare(txn) == lib.JX_OK
+        for at in range(0, NAND.size, ERASE):  # nowhere to move the sealed set to
+            if flash.read(at, ERASE).count(b"\xff") == ERASE:
+                assert lib.jx_flash_raw_mark_bad(flash.handle, at) == lib.JX_OK
+        assert lib.jx_txn_commit(txn) == lib.JX_OK
+        assert lib.jx_txn_abort(txn) == lib.JX_ESTATE
+    assert content(flash) == {}
+    assert state(flash) == "committed"
