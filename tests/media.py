@@ -44,7 +44,9 @@ def _nor(blocks: int) -> Medium:
 
 def _nand(name: str, page: int, erase: int, blocks: int, oob: int, strategies: tuple[str, ...]) -> Medium:
     size = blocks * erase
-    return Medium(name, Nand(page, size), Geometry("nand", size, erase, page, page // (4 if page > 512 else 2), oob), strategies)
+    return Medium(
+        name, Nand(page, size), Geometry("nand", size, erase, page, page // (4 if page > 512 else 2), oob), strategies
+    )
 
 
 # OOB: what nandsim's software ECC (3 bytes for every 256) and the bad-block mark leave free.
@@ -90,7 +92,9 @@ def simulator(medium: Medium, image: bytes, markers: Iterable[int], endian: str 
 
 def _marker(endian: str) -> bytes:
     out = ffi.new("uint8_t[12]")
-    lib.jx_encode_header(lib.JX_BIG if endian == "big" else lib.JX_LITTLE, out, lib.JX_NODE_CLEANMARKER, OOB_MARKER_BYTES)
+    lib.jx_encode_header(
+        lib.JX_BIG if endian == "big" else lib.JX_LITTLE, out, lib.JX_NODE_CLEANMARKER, OOB_MARKER_BYTES
+    )
     return ffi.buffer(out, OOB_MARKER_BYTES)[:]
 
 

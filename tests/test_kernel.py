@@ -78,7 +78,9 @@ def scripts(tmp_path_factory) -> Scripts:
 def looking(name: str, medium: Medium, state: State, kernel: str, tree: trees.Tree, scripts: Scripts) -> Question:
     """Mounted read-only, then read-write: the same tree."""
     steps = [mount(ro=True), see(), umount(), mount(), see(), umount()]
-    return Question(Case(name, medium.device, state.image, list(state.markers), kernel, steps), [tree, tree], medium, state)
+    return Question(
+        Case(name, medium.device, state.image, list(state.markers), kernel, steps), [tree, tree], medium, state
+    )
 
 
 def working(name: str, medium: Medium, state: State, kernel: str, tree: trees.Tree, scripts: Scripts) -> Question:
@@ -97,7 +99,9 @@ def judge(question: Question, result: Result) -> None:
     assert len(shown) == len(question.trees)
     for number, (wanted, seen) in enumerate(zip(question.trees, shown, strict=True)):
         lines = trees.lines(wanted)
-        assert seen.lines == lines, f"{result.id}, look {number}:\n{trees.difference(lines, seen.lines)}\n{result.why()}"
+        assert seen.lines == lines, (
+            f"{result.id}, look {number}:\n{trees.difference(lines, seen.lines)}\n{result.why()}"
+        )
     assert not result.unexpected, result.why()
     for back in result.named("read_back"):
         state = State(back.image, tuple(back.cleanmarkers or ()))
@@ -113,7 +117,11 @@ def _made_by_kernel(medium: Medium, kernel: str, tree: trees.Tree, scripts: Scri
     steps = [mount(), scripts.step(first.actions), see(), remount(), gc(10), scripts.step(second.actions), see()]
     steps += [gc(10), remount(), see(), umount(), read_back()]
     name = f"start-{medium.name}-{kernel}"
-    return Question(Case(name, medium.device, None, "all" if medium.is_nand else (), kernel, steps), [first.tree, tree, tree], medium)
+    return Question(
+        Case(name, medium.device, None, "all" if medium.is_nand else (), kernel, steps),
+        [first.tree, tree, tree],
+        medium,
+    )
 
 
 def _made_by_mkfs(medium: Medium, origin: str, scratch) -> Start:

@@ -443,7 +443,9 @@ def lines(tree: Tree) -> list[str]:
 
 def difference(wanted: list[str], seen: list[str]) -> str:
     """The lines that differ, for an assertion's message."""
-    return "\n".join([f"- {x}" for x in wanted if x not in set(seen)] + [f"+ {x}" for x in seen if x not in set(wanted)])
+    return "\n".join(
+        [f"- {x}" for x in wanted if x not in set(seen)] + [f"+ {x}" for x in seen if x not in set(wanted)]
+    )
 
 
 def with_times_of(tree: Tree, shown: list[str]) -> Tree:
