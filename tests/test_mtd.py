@@ -269,7 +269,6 @@ def test_worn_blocks(lab, versions):
     for result in lab.run(cases):
         assert result.ok, result.why()
         landed, status = outcomes(result)
-        print(result.case.device, result.named("read_back")[0].badblocks, result.dmesg)
         assert done(landed)["changes"] and done(status)["space"]["bad"] == 2
         assert len(result.named("read_back")[0].badblocks) == 2
         assert result.tree().lines == lines_of(versions, "new")
