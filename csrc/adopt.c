@@ -8,7 +8,7 @@ static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *r
         return 0;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next) {
         const struct jx_block *block = &fs->blocks[fs->nodes[i].offset / fs->flash->geo.erase_size_bytes];
-        if (block->tag != JX_TAG_STAGE || block->staged_last)
+        if (block->tag != JX_TAG_STAGE || block->staged_last || block->unreadable_pages)
             return 0;
     }
     return !rec->has_xrefs;

@@ -75,7 +75,16 @@ int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf)
 static int retire(struct jx_fs *fs, uint32_t block)
 {
     int err = fs->flash->ops->mark_bad ? jx_flash_mark_bad(fs->flash, block) : JX_OK;
+    if (jx_is_wear(err) && jx_flash_is_bad(fs->flash, block) == 1)
+        return JX_OK; /* one of several marks could not be written */
     return err == JX_EFLASH ? JX_OK : err;
+}
+
+/* Of a block that nothing stands on: where it cannot be marked it is left alone. */
+static int drop(struct jx_fs *fs, uint32_t block)
+{
+    int err = retire(fs, block);
+    return jx_is_wear(err) ? JX_OK : err;
 }
 
 int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf)
@@ -137,15 +146,20 @@ int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *
         return JX_OK;
     }
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
-    int err = buf ? JX_EIO : JX_ENOMEM;
-    while (jx_is_wear(err) && pool->next < pool->count) {
+    int err = buf ? JX_OK : JX_ENOMEM, worn = 1;
+    while (!err && worn) {
+        if (pool->next == pool->count) {
+            err = JX_ENOSPC;
+            break;
+        }
         *block = pool->blocks[pool->next++];
         err = erase_for_use(fs, *block, buf);
-        if (jx_is_wear(err) && retire(fs, *block) != JX_OK)
-            break;
+        worn = jx_is_wear(err);
+        if (worn)
+            err = drop(fs, *block);
     }
     free(buf);
-    return jx_is_wear(err) ? JX_ENOSPC : err;
+    return err;
 }
 
 /* ---- the writer ------------------------------------------------------------------ */
@@ -197,7 +211,7 @@ static int move_on(struct jx_writer *w)
     uint32_t failed = w->block;
     int err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
     if (!err)
-        err = retire(w->fs, failed);
+        err = drop(w->fs, failed);
     w->flushed = 0;
     return err;
 }

@@ -58,6 +58,6 @@ int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf);
  * 1 erased, 0 given up, or an error that is not the block's. */
 int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf);
 /* Whether an error is a block's that wears out, rather than the caller's or the power's. */
-static inline int jx_is_wear(int err) { return err == JX_EIO || err == JX_EVERIFY; }
+static inline int jx_is_wear(int err) { return err == JX_EIO || err == JX_EVERIFY || err == JX_EECC; }
 
 #endif

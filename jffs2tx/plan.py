@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat as stat_bits
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from jffs2tx.errors import Refused, StrategyError, TooBig
@@ -292,8 +293,7 @@ class _Changes:
         return None if directory is None else self.before[directory].get(name_of(path))
 
 
-def _difference(old: OldTree, wanted: dict[bytes, Wanted]) -> _Changes:
-    match = _match(old, wanted)
+def _difference(old: OldTree, wanted: dict[bytes, Wanted], match: _Matches) -> _Changes:
     below: dict[bytes, list[bytes]] = defaultdict(list)
     for path in wanted:
         if path:
@@ -483,7 +483,7 @@ def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) ->
         if not moves or (before is not None and size.bytes >= before):
             raise TooBig(
                 f"the commit set needs {size.bytes} bytes, and one block of this medium takes {max(limit, 0)} by "
-                f"{strategy.value}: change fewer names of the root directory in one upgrade"
+                f"{strategy.value}: change fewer names, or files whose metadata only differ, right below the root"
             )
         before = size.bytes
         enough = [move for move in moves if move.gain >= size.bytes - limit]
@@ -494,6 +494,46 @@ def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) ->
         rebuilt = _unshared(changes, rebuilt | best.directories, shares)
 
 
+#: Shares of the commit block that the metadata of files that stay may take, tried in turn.
+METADATA_SHARES = (0.7, 0.5, 0.25, 0.0)
+
+
+def _renewed(changes: _Changes, allowed: int) -> _Changes:
+    """So many of the files that only take new metadata are made anew, directories with the smallest first, that the
+    others' metadata take no more than `allowed` bytes of the commit set."""
+    by_directory: dict[bytes, list[bytes]] = defaultdict(list)
+    left = 0
+    for path, change in changes.attributes.items():
+        if change.entry.type == "dir":
+            continue
+        left += _attribute_size(change).bytes
+        if parent_of(path):
+            by_directory[parent_of(path)].append(path)
+    sizes = {d: sum(changes.wanted[p].entry.size for p in paths) / len(paths) for d, paths in by_directory.items()}
+    anew: set[bytes] = set()
+    for directory in sorted(by_directory, key=lambda d: (sizes[d], d)):
+        if left <= allowed:
+            break
+        anew.update(by_directory[directory])
+        left -= sum(_attribute_size(changes.attributes[path]).bytes for path in by_directory[directory])
+    groups = changes.match.groups
+    inos = {path: None if groups[path] in anew else ino for path, ino in changes.match.ino.items()}
+    return _difference(changes.old, changes.wanted, _Matches(inos, groups))
+
+
+def _fit_anyhow(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) -> tuple[_Changes, set[bytes]]:
+    """As _fit; where new metadata of files that stay fill the block, some of these files are written anew."""
+    try:
+        return changes, _fit(changes, strategy, medium, shares)
+    except TooBig as error:
+        too_big = error
+    for share in METADATA_SHARES:
+        fewer = _renewed(changes, int(medium.limit(strategy.value, 0) * share))
+        with suppress(TooBig):
+            return fewer, _fit(fewer, strategy, medium, shares)
+    raise too_big
+
+
 # ---- choosing --------------------------------------------------------------------------------------------------------
 
 
@@ -502,6 +542,7 @@ class _Choice:
     strategy: Strategy
     rebuilt: set[bytes]
     reason: str
+    changes: _Changes
 
 
 def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[Reader, ...]) -> _Choice:
@@ -519,8 +560,12 @@ def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[R
             if not reader.xattr_in_summary:
                 raise StrategyError(f"seal would list attributes in a summary, where {reader.name} gives up")
     if strategy is not Strategy.SWAP:
-        rebuilt = _fit(changes, strategy, medium, shares)
-        return _Choice(strategy, rebuilt, f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}")
+        fitting, rebuilt = _fit_anyhow(changes, strategy, medium, shares)
+        reason = f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}"
+        anew = sum(1 for path, ino in changes.match.ino.items() if ino is not None and fitting.match.ino[path] is None)
+        if anew:
+            reason += f" if {anew} files whose metadata only differ are written anew"
+        return _Choice(strategy, rebuilt, reason, fitting)
     swap = _swap_set(changes, shares)
     if swap is None:
         raise StrategyError(
@@ -528,7 +573,8 @@ def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[R
             "but takes new metadata"
         )
     top = min(swap, key=len)
-    return _Choice(strategy, swap, f"all changes lie below {escape_path(top).decode()}: one dirent moves it")
+    reason = f"all changes lie below {escape_path(top).decode()}: one dirent moves it"
+    return _Choice(strategy, swap, reason, changes)
 
 
 def _is_sane_swap(changes: _Changes, choice: _Choice, medium: Medium) -> bool:
@@ -656,9 +702,9 @@ def make_plan(
     Raises StrategyError where no strategy keeps the promise, TooBig, Refused.
     """
     _check_xattrs(wanted, medium, readers)
-    changes = _difference(old, wanted)
+    changes = _difference(old, wanted, _match(old, wanted))
     if not changes.touched() and not changes.attributes:
         return Plan(Strategy.SWAP, "nothing changes", unchanged=len(wanted))
     choice = _choose(changes, medium, readers, strategy)
     plan = Plan(choice.strategy, choice.reason, warnings=_warnings(wanted, readers))
-    return _Builder(changes, choice, plan).build()
+    return _Builder(choice.changes, choice, plan).build()

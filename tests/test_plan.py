@@ -231,3 +231,26 @@ def test_metadata_comes_after_names():
     after = tree(entry(b"d", time=2000), entry(b"d/f", "file", b"y"))
     result = plan(before, after, strategy="flip")
     assert [link.mtime for link in result.links] == [2000] and result.attributes[0].entry.time == 2000
+
+
+def test_more_new_metadata_than_fit_are_written_with_their_files():
+    names = [b"usr/f%03d" % i for i in range(100)]
+    before = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7)) for i, n in enumerate(names)))
+    after = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7), time=2000) for i, n in enumerate(names)))
+    result = plan(before, after, strategy="flip", on=medium(limit=2000))
+    assert result.rebuilt == (b"usr",) and "written anew" in result.reason
+    assert {e.path for e in result.inodes} == {b"usr", *names} and not result.attributes
+    few = plan(before, after, strategy="flip", on=medium(limit=BIG))
+    assert not few.inodes and len(few.attributes) == 100
+
+
+def test_only_the_smaller_files_are_written_anew():
+    small, large = [b"s/f%02d" % i for i in range(30)], [b"l/f%02d" % i for i in range(10)]
+    dirs = tree(entry(b"s"), entry(b"l"))
+    before = dirs | tree(*(entry(n, "file", b"1") for n in small), *(entry(n, "file", b"2" * 9000) for n in large))
+    after = {
+        path: e if e.type == "dir" else entry(path, "file", b"1" if path in small else b"2" * 9000, mode=0o600)
+        for path, e in before.items()
+    }
+    result = plan(before, after, strategy="flip", on=medium(limit=1500))
+    assert {e.path for e in result.inodes} == {b"s", *small} and len(result.attributes) == 10

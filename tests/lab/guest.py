@@ -388,16 +388,16 @@ class Guest:
         for offset in case["uncorrectable"]:
             self.spoil(offset)
 
-    def spoil(self, offset):
-        """Makes one page unreadable: two bits of one ECC step cleared while the ECC bytes stay."""
+    def spoil(self, offset, bits=2):
+        """Makes one page unreadable: two bits of one ECC step cleared while the ECC bytes stay. One is corrected."""
         data = bytearray(self.device.read(offset, self.device.page, 0, _RAW)[0])
         cleared = 0
         for at in range(256):
-            while cleared < 2 and data[at]:
+            while cleared < bits and data[at]:
                 data[at] &= data[at] - 1
                 cleared += 1
-        if cleared < 2:
-            raise StepError(f"page {offset:#x} has no two set bits to clear")
+        if cleared < bits:
+            raise StepError(f"page {offset:#x} has no {bits} set bits to clear")
         self.device.write_raw(offset, bytes(data))
 
     # steps
@@ -502,7 +502,7 @@ class Guest:
             self.device.write_oob(block * self.device.erasesize, cleanmarker(self.big_endian))
 
     def do_spoil(self, step):
-        self.spoil(step["offset"])
+        self.spoil(step["offset"], step["bits"])
 
     def do_read_back(self, step):
         device = self.device

@@ -200,9 +200,10 @@ def cleanmarkers(blocks):
     return {"do": "cleanmarkers", "blocks": list(blocks)}
 
 
-def spoil(offset):
-    """Makes the NAND page at this offset uncorrectable; it must hold two set bits in its first 256 bytes."""
-    return {"do": "spoil", "offset": offset}
+def spoil(offset, bits=2):
+    """Clears the first set bits of the NAND page at this offset behind ECC's back: two make it uncorrectable, one does
+    not. They must be among its first 256 bytes."""
+    return {"do": "spoil", "offset": offset, "bits": bits}
 
 
 # cases and results
