@@ -45,6 +45,10 @@ test: setup-test lint ## every test; the kernel lab's one after another
 	$(PYTHON) -m pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 	$(PYTHON) -m pytest -m lab $(PYTEST_ARGS) || [ $$? = 5 ]
 
+.PHONY: cut
+cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states
+	$(PYTHON) -m tests.cut --all -j $(JOBS)
+
 # The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH; pytest must not
 # put the tree in front of it.
 .PHONY: asan

@@ -4,7 +4,7 @@
 /* All its nodes stand in blocks of ours, and no attribute would come to life with it. */
 static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *rec)
 {
-    if (!rec->exists || rec->alive || rec->first_node == JX_NONE || rec->name_count)
+    if (!rec->exists || rec->alive || rec->first_node == JX_NONE || rec->name_count || rec->ghost_count)
         return 0;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next) {
         const struct jx_block *block = &fs->blocks[fs->nodes[i].offset / fs->flash->geo.erase_size_bytes];

@@ -76,8 +76,9 @@ static int by_needed_bytes(const void *ctx, uint32_t a, uint32_t b)
     return a < b ? -1 : a > b;
 }
 
-/* Blocks in use, the cheapest to empty first. Unknown nodes that must be kept cannot be listed in a summary, nor can what a
- * commit still hides be moved; where ECC gave up, more may lie than can be seen. Such blocks stay. */
+/* Blocks in use, the cheapest to empty first. Unknown nodes that must be kept cannot be listed in a summary, what only a
+ * summary makes count cannot stand elsewhere, nor can what a commit still hides be moved; where ECC gave up, more may lie
+ * than can be seen. Such blocks stay. */
 static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
 {
     *count = 0;
@@ -89,7 +90,7 @@ static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
         int movable = block->state == JX_B_USED && block->tag != JX_TAG_COMMIT && !block->unreadable_pages;
         for (uint32_t i = 0; i < block->node_count && movable; i++) {
             const struct jx_node *n = &fs->nodes[block->first_node + i];
-            movable = !n->needed || jx_is_content(n->nodetype);
+            movable = !n->needed || (jx_is_content(n->nodetype) && n->verdict == JX_V_GOOD);
         }
         if (movable)
             (*out)[(*count)++] = b;

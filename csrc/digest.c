@@ -62,15 +62,31 @@ static void add_content(struct walk *w, const struct jx_stat *st)
     }
 }
 
+/* Of attributes of one name the newest counts (check_xattr_ref_inode). name: of list[i]. */
+static int is_superseded(struct walk *w, const struct jx_attribute *list, int n, int i, const uint8_t *name)
+{
+    uint8_t other[256];
+    for (int k = 0; k < n; k++)
+        if (list[k].xprefix == list[i].xprefix && list[k].name_len == list[i].name_len && list[k].xseqno > list[i].xseqno &&
+            jx_fs_xattr_read(w->fs, &list[k], other, w->buf) == JX_OK && !memcmp(other, name, list[i].name_len))
+            return 1;
+    return 0;
+}
+
 static void add_xattrs(struct walk *w, uint32_t ino)
 {
     struct jx_attribute list[MAX_ATTRIBUTES];
     uint8_t name[256], *value = w->buf;
     struct hash sum = {0, 0}; /* their order means nothing */
     int n = jx_fs_xattrs(w->fs, ino, list, MAX_ATTRIBUTES);
-    for (int i = 0; i < n && i < (int)MAX_ATTRIBUTES; i++) {
+    n = n < (int)MAX_ATTRIBUTES ? n : (int)MAX_ATTRIBUTES;
+    for (int i = 0; i < n; i++) {
         struct hash one = {1, 2};
         int err = jx_fs_xattr_read(w->fs, &list[i], name, value);
+        if (!err && is_superseded(w, list, n, i, name))
+            continue;
+        if (!err) /* the other names were read to where the value was */
+            err = jx_fs_xattr_read(w->fs, &list[i], name, value);
         hash_word(&one, (uint64_t)list[i].xprefix << 32 | (uint32_t)err);
         if (!err) {
             hash_bytes(&one, name, list[i].name_len);

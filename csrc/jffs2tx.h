@@ -502,7 +502,7 @@ int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_r
 /* ---- what a cut left of staging ------------------------------------------------ */
 
 /* Inodes with nodes in staging blocks only, that nothing reaches: fills at most max, returns how many there are. The
- * block that was staged last is left out: a page that was cut may read well now and badly later. */
+ * block that each transaction staged last is left out: a page that was cut may read well now and badly later. */
 int jx_fs_orphans(const jx_fs *fs, uint32_t *inos, uint32_t max);
 /* From now on this orphan counts as needed in this handle, so that a transaction begun after it may name it.
  * JX_ENOENT: no such orphan; JX_ECORRUPT: not whole. */

@@ -53,6 +53,22 @@ int jx_disarm_set(struct jx_txn *txn)
     return err;
 }
 
+/* A valid summary lists a dirent whatever its ACCURATE bit says, and a collector that meets the cleared bit takes the dirent
+ * for gone and drops the deletion that still holds it down (gc.c, jffs2_garbage_collect_deletion_dirent). So a block whose
+ * bits are cleared first loses the marker of its summary (scan.c then scans it in full). */
+static int drop_summary(struct jx_fs *fs, uint32_t off)
+{
+    static const uint8_t zero[4];
+    uint8_t check[4];
+    struct jx_block *block = &fs->blocks[off / fs->flash->geo.erase_size_bytes];
+    if (!block->summary)
+        return JX_OK;
+    uint32_t magic = block->offset + fs->flash->geo.erase_size_bytes - sizeof(zero);
+    int err = jx_program_verified(fs->flash, magic, zero, sizeof(zero), check);
+    block->summary = err != JX_OK;
+    return err;
+}
+
 static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t *cleared)
 {
     uint32_t first, n = jx_dirent_run(fs, winner->ino, jx_node_name(fs, winner), winner->nsize, &first);
@@ -62,7 +78,9 @@ static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t 
             break;
         if (old->verdict == JX_V_BAD_HEADER)
             continue; /* a summary lists it, but what stands there is something else */
-        int done = clear_accurate(fs, old->offset);
+        int done = drop_summary(fs, old->offset);
+        if (!done)
+            done = clear_accurate(fs, old->offset);
         if (done < 0 && !jx_is_wear(done))
             return done; /* a worn word keeps its bit: the version still decides, for all who believe versions */
         *cleared += done > 0;

@@ -161,14 +161,17 @@ class FileSystem:
         """Extended attributes by full name; ACLs as the VFS shows them."""
         return {name: value for name, (value, _) in self.xattr_refs(ino).items()}
 
-    def xattr_refs(self, ino: int) -> dict[bytes, tuple[bytes, int]]:
-        """Extended attributes by full name: value and xid. Of two of one name the newer reference counts."""
+    def xattr_refs(self, ino: int) -> dict[bytes, tuple[bytes, tuple[int, ...]]]:
+        """Extended attributes by full name: value, and the xids of all references that bear the name.
+
+        The newest of them counts (check_xattr_ref_inode); whoever takes the attribute away must delete each.
+        """
         count = check(lib.jx_fs_xattrs(self.handle, ino, ffi.NULL, 0), doing=f"reading attributes of inode {ino}")
         if not count:
             return {}
         found = ffi.new("struct jx_attribute[]", count)
         lib.jx_fs_xattrs(self.handle, ino, found, count)
-        result: dict[bytes, tuple[bytes, int]] = {}
+        result: dict[bytes, tuple[bytes, tuple[int, ...]]] = {}
         for one in sorted(found, key=lambda a: a.xseqno):
             name = ffi.new("uint8_t[]", 256)
             value = ffi.new("uint8_t[]", max(one.value_len, 1))
@@ -183,7 +186,8 @@ class FileSystem:
             except ValueError as error:
                 raise Corrupt(f"attribute of inode {ino}: {error}") from None
             if shown is not None:
-                result[shown[0]] = (shown[1], one.xid)
+                _, older = result.get(shown[0], (b"", ()))
+                result[shown[0]] = (shown[1], (*older, one.xid))
         return result
 
     # ---- what a cut left staged ----

@@ -9,6 +9,7 @@ from __future__ import annotations
 import stat as stat_bits
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from jffs2tx.errors import Refused, StrategyError, TooBig
@@ -57,7 +58,7 @@ class Old:
 
     ino: int
     entry: Entry
-    xids: dict[bytes, int] = field(default_factory=dict)  # of its attributes
+    xids: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # of its attributes, superseded ones too
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +293,7 @@ class _Changes:
         return None if directory is None else self.before[directory].get(name_of(path))
 
 
-def _difference(old: OldTree, wanted: dict[bytes, Wanted]) -> _Changes:
-    match = _match(old, wanted)
+def _difference(old: OldTree, wanted: dict[bytes, Wanted], match: _Matches) -> _Changes:
     below: dict[bytes, list[bytes]] = defaultdict(list)
     for path in wanted:
         if path:
@@ -323,7 +323,8 @@ def _attributes(old: OldTree, wanted: dict[bytes, Wanted], match: _Matches) -> d
             continue
         if _metadata(before.entry) == _metadata(node.entry):
             continue
-        gone = [x for name, x in before.xids.items() if before.entry.xattrs[name] != node.entry.xattrs.get(name)]
+        changed = [name for name in before.xids if before.entry.xattrs[name] != node.entry.xattrs.get(name)]
+        gone = [xid for name in changed for xid in before.xids[name]]
         new = {name: value for name, value in node.entry.xattrs.items() if before.entry.xattrs.get(name) != value}
         result[path] = SetAttr(ino, node.entry, new, tuple(gone))
     return result
@@ -401,18 +402,22 @@ def _common_directory(paths: Iterable[bytes]) -> bytes | None:
     return common[-1] if common else None
 
 
-def _closed_downwards(changes: _Changes, rebuilt: set[bytes], shares: bool) -> set[bytes]:
-    """Readers that share no directory need every directory below a rebuilt one rebuilt too."""
+def _unshared(changes: _Changes, rebuilt: set[bytes], shares: bool) -> set[bytes]:
+    """For readers that share no directory also those that a new, a rebuilt or a dying directory would name as well."""
     if shares:
         return rebuilt
-    result = set(rebuilt)
-    pending = list(rebuilt)
-    while pending:
-        for path in changes.below.get(pending.pop(), ()):
-            if changes.wanted[path].entry.type == "dir" and changes.match.ino[path] is not None and path not in result:
-                result.add(path)
-                pending.append(path)
-    return result
+    paths = changes.old.paths
+    home = {old.ino: paths[parent_of(path)].ino for path, old in paths.items() if path and old.entry.type == "dir"}
+    stay = {path: changes.match.ino[path] for path, node in changes.wanted.items() if node.entry.type == "dir"}
+    stay = {path: ino for path, ino in stay.items() if ino is not None and path not in rebuilt}
+    while True:
+        inos = set(stay.values())
+        torn = [p for p, ino in stay.items() if p and (parent_of(p) not in stay or home[ino] not in inos)]
+        if not torn:
+            return rebuilt
+        rebuilt = rebuilt.union(torn)
+        for path in torn:
+            del stay[path]
 
 
 def _swap_set(changes: _Changes, shares: bool) -> set[bytes] | None:
@@ -426,7 +431,7 @@ def _swap_set(changes: _Changes, shares: bool) -> set[bytes] | None:
     rebuilt = {top}
     for directory in touched:
         rebuilt |= {path for path in (directory, *_ancestors(directory)) if path == top or path.startswith(top + b"/")}
-    return _closed_downwards(changes, rebuilt, shares)
+    return _unshared(changes, rebuilt, shares)
 
 
 def _rebuild_bytes(changes: _Changes, rebuilt: set[bytes]) -> int:
@@ -467,7 +472,7 @@ def _moves(changes: _Changes, strategy: Strategy, rebuilt: set[bytes]) -> list[_
 
 def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) -> set[bytes]:
     """The directories to rebuild so that the commit set fits its block: the cheapest that suffice. Raises TooBig."""
-    rebuilt: set[bytes] = set()
+    rebuilt = _unshared(changes, set(), shares)
     before = None
     while True:
         size = _set_size(changes, strategy, rebuilt)
@@ -478,7 +483,7 @@ def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) ->
         if not moves or (before is not None and size.bytes >= before):
             raise TooBig(
                 f"the commit set needs {size.bytes} bytes, and one block of this medium takes {max(limit, 0)} by "
-                f"{strategy.value}: change fewer names of the root directory in one upgrade"
+                f"{strategy.value}: change fewer names, or files whose metadata only differ, right below the root"
             )
         before = size.bytes
         enough = [move for move in moves if move.gain >= size.bytes - limit]
@@ -486,7 +491,47 @@ def _fit(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) ->
             best = min(enough, key=lambda move: (_rebuild_bytes(changes, move.directories), move.top))
         else:
             best = max(moves, key=lambda move: (move.gain, move.top))
-        rebuilt = _closed_downwards(changes, rebuilt | best.directories, shares)
+        rebuilt = _unshared(changes, rebuilt | best.directories, shares)
+
+
+#: Shares of the commit block that the metadata of files that stay may take, tried in turn.
+METADATA_SHARES = (0.7, 0.5, 0.25, 0.0)
+
+
+def _renewed(changes: _Changes, allowed: int) -> _Changes:
+    """So many of the files that only take new metadata are made anew, directories with the smallest first, that the
+    others' metadata take no more than `allowed` bytes of the commit set."""
+    by_directory: dict[bytes, list[bytes]] = defaultdict(list)
+    left = 0
+    for path, change in changes.attributes.items():
+        if change.entry.type == "dir":
+            continue
+        left += _attribute_size(change).bytes
+        if parent_of(path):
+            by_directory[parent_of(path)].append(path)
+    sizes = {d: sum(changes.wanted[p].entry.size for p in paths) / len(paths) for d, paths in by_directory.items()}
+    anew: set[bytes] = set()
+    for directory in sorted(by_directory, key=lambda d: (sizes[d], d)):
+        if left <= allowed:
+            break
+        anew.update(by_directory[directory])
+        left -= sum(_attribute_size(changes.attributes[path]).bytes for path in by_directory[directory])
+    groups = changes.match.groups
+    inos = {path: None if groups[path] in anew else ino for path, ino in changes.match.ino.items()}
+    return _difference(changes.old, changes.wanted, _Matches(inos, groups))
+
+
+def _fit_anyhow(changes: _Changes, strategy: Strategy, medium: Medium, shares: bool) -> tuple[_Changes, set[bytes]]:
+    """As _fit; where new metadata of files that stay fill the block, some of these files are written anew."""
+    try:
+        return changes, _fit(changes, strategy, medium, shares)
+    except TooBig as error:
+        too_big = error
+    for share in METADATA_SHARES:
+        fewer = _renewed(changes, int(medium.limit(strategy.value, 0) * share))
+        with suppress(TooBig):
+            return fewer, _fit(fewer, strategy, medium, shares)
+    raise too_big
 
 
 # ---- choosing --------------------------------------------------------------------------------------------------------
@@ -497,6 +542,7 @@ class _Choice:
     strategy: Strategy
     rebuilt: set[bytes]
     reason: str
+    changes: _Changes
 
 
 def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[Reader, ...]) -> _Choice:
@@ -507,9 +553,19 @@ def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[R
     if not medium.suits(strategy.value):
         raise StrategyError(f"{strategy.value} does not suit this {medium.kind} flash")
     shares = all(reader.shares_directories for reader in readers)
+    if strategy is Strategy.SEAL and any(
+        change.set_xattrs or change.remove_xids for change in changes.attributes.values()
+    ):
+        for reader in readers:
+            if not reader.xattr_in_summary:
+                raise StrategyError(f"seal would list attributes in a summary, where {reader.name} gives up")
     if strategy is not Strategy.SWAP:
-        rebuilt = _fit(changes, strategy, medium, shares)
-        return _Choice(strategy, rebuilt, f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}")
+        fitting, rebuilt = _fit_anyhow(changes, strategy, medium, shares)
+        reason = f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}"
+        anew = sum(1 for path, ino in changes.match.ino.items() if ino is not None and fitting.match.ino[path] is None)
+        if anew:
+            reason += f" if {anew} files whose metadata only differ are written anew"
+        return _Choice(strategy, rebuilt, reason, fitting)
     swap = _swap_set(changes, shares)
     if swap is None:
         raise StrategyError(
@@ -517,7 +573,8 @@ def _try(strategy: Strategy, changes: _Changes, medium: Medium, readers: tuple[R
             "but takes new metadata"
         )
     top = min(swap, key=len)
-    return _Choice(strategy, swap, f"all changes lie below {escape_path(top).decode()}: one dirent moves it")
+    reason = f"all changes lie below {escape_path(top).decode()}: one dirent moves it"
+    return _Choice(strategy, swap, reason, changes)
 
 
 def _is_sane_swap(changes: _Changes, choice: _Choice, medium: Medium) -> bool:
@@ -615,14 +672,14 @@ class _Builder:
 
 
 def _check_xattrs(wanted: dict[bytes, Wanted], medium: Medium, readers: tuple[Reader, ...]) -> None:
-    """A kernel without xattr support refuses a medium that holds one: the first needs a reader known to cope."""
+    """A kernel without xattr support refuses a medium that holds one: the first needs readers all known to cope."""
     if medium.has_xattrs or not any(node.entry.xattrs for node in wanted.values()):
         return
-    if any(reader.xattr is False for reader in readers) or not any(reader.xattr for reader in readers):
+    if not all(reader.xattr for reader in readers):
         path = next(path for path, node in wanted.items() if node.entry.xattrs)
         raise Refused(
             "has an extended attribute and the medium holds none: a kernel without CONFIG_JFFS2_FS_XATTR would not "
-            "mount it any more (name a reader that has it, such as --reader linux+xattr)",
+            "mount it any more (name readers that have it, such as --reader linux+xattr)",
             path=escape_path(path),
         )
 
@@ -645,9 +702,9 @@ def make_plan(
     Raises StrategyError where no strategy keeps the promise, TooBig, Refused.
     """
     _check_xattrs(wanted, medium, readers)
-    changes = _difference(old, wanted)
+    changes = _difference(old, wanted, _match(old, wanted))
     if not changes.touched() and not changes.attributes:
         return Plan(Strategy.SWAP, "nothing changes", unchanged=len(wanted))
     choice = _choose(changes, medium, readers, strategy)
     plan = Plan(choice.strategy, choice.reason, warnings=_warnings(wanted, readers))
-    return _Builder(changes, choice, plan).build()
+    return _Builder(choice.changes, choice, plan).build()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from jffs2tx.device import Flash
@@ -196,12 +196,19 @@ class Transaction:
         self.outcome = apply_upgrade(
             self.flash,
             wanted,
-            lambda entry: [self._content[entry.sha256]] if entry.size else [],
+            self._chunks,
             readers=self.readers,
             strategy=self.strategy,
             endian=self.fs.endian,
         )
         return self.outcome
+
+    def _chunks(self, entry: Entry) -> Iterable[bytes]:
+        """What was put; of a file that stays but must be written anew, what the medium has."""
+        keep = self._wanted[entry.path].keep
+        if keep is not None:
+            return self.fs.chunks_ino(keep)
+        return [self._content[entry.sha256]] if entry.size else []
 
 
 def _with_hashes(tx: Transaction) -> Iterator[Entry]:

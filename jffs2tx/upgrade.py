@@ -65,8 +65,9 @@ def old_tree(fs: FileSystem, resume: bool = True) -> OldTree:
 
     paths = {}
     for path, status in fs.walk():
-        xids = {name: xid for name, (_, xid) in fs.xattr_refs(status.ino).items()}
+        xids = {name: found for name, (_, found) in fs.xattr_refs(status.ino).items()}
         paths[path] = Old(status.ino, entry_of(fs, path, status), xids)
+    resume = resume and fs.status.state == "staged"  # recover comes first where one is committed, and clears them
     return OldTree(paths, sha256, tuple(_orphans(fs)) if resume else ())
 
 
@@ -189,7 +190,7 @@ def apply_upgrade(
         summary = _wants_summary(fs, readers)
     if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
         recover(flash, endian=endian)
-    elif state == "staged":
+    elif state != "none":  # a commit that was cut may wait even where the kernel has written behind what was staged
         drop_commits(flash, endian=endian)
     if outcome.collection:
         done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)

@@ -111,9 +111,14 @@ def obsolete(node):
     return node[:3] + bytes([node[3] & ~0x20]) + node[4:]
 
 
-def block(*nodes, summary=None, erase=ERASE):
+def tag(role, txid, sequence=0, strategy=0):
+    """Our own mark at the start of a block (csrc/txn.h)."""
+    return build(NodeType.TAG, "little", role=role, strategy=strategy, txid=txid, sequence=sequence, id=bytes(16))
+
+
+def block(*nodes, summary=None, erase=ERASE, start=CLEANMARKER):
     """An eraseblock: a cleanmarker, the nodes, and a summary of those of `summary` (indices into nodes)."""
-    data, places = bytearray(CLEANMARKER), []
+    data, places = bytearray(start), []
     for node in nodes:
         places.append(len(data))
         data += node + b"\xff" * (pad4(len(node)) - len(node))

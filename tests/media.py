@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
+from jffs2tx import upgrade as engine
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.filesystem import FileSystem
@@ -14,7 +15,7 @@ from jffs2tx.manifest import Entry
 from jffs2tx.plan import Plan
 from jffs2tx.readers import Reader
 from jffs2tx.staging import Run
-from jffs2tx.upgrade import _settings, plan_upgrade, recover, wanted_tree
+from jffs2tx.upgrade import recover, wanted_tree
 
 from . import actions, trees
 from .lab import build
@@ -31,6 +32,12 @@ class Medium:
     device: Nor | Nand
     geometry: Geometry
     strategies: tuple[str, ...]
+    endian: str = "little"
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Those of the lab that read it."""
+        return ("stock", "nosummary") if self.endian == "little" else ("bigendian",)
 
     @property
     def is_nand(self) -> bool:
@@ -53,7 +60,9 @@ def _nand(name: str, page: int, erase: int, blocks: int, oob: int, strategies: t
 NOR = _nor(14)
 NAND = _nand("nand2k", 2 * KIB, 128 * KIB, 12, 38, ("swap", "seal", "lift"))
 SMALL_NAND = _nand("nand512", 512, 16 * KIB, 40, 8, ("swap", "seal"))
-MEDIA = (NOR, NAND, SMALL_NAND)
+BIG_NOR = replace(NOR, name="nor-big", endian="big")
+BIG_NAND = replace(NAND, name="nand2k-big", endian="big")
+MEDIA = (NOR, NAND, SMALL_NAND, BIG_NOR, BIG_NAND)
 
 
 # ---- start images ----------------------------------------------------------------------------------------------------
@@ -64,12 +73,12 @@ def erased_blocks(image: bytes, geometry: Geometry) -> list[int]:
     return [b for b in range(geometry.blocks) if not image[b * size : (b + 1) * size].strip(b"\xff")]
 
 
-def mkfs(tree: trees.Tree, medium: Medium, scratch: Path, *, summary: bool = False, big: bool = False) -> bytes:
+def mkfs(tree: trees.Tree, medium: Medium, scratch: Path, *, summary: bool = False) -> bytes:
     """An image by mkfs.jffs2, and sumtool if asked; needs root, for devices and owners."""
     source, plain, summed = scratch / "source", scratch / "plain", scratch / "summed"
     source.mkdir()
     actions.act(source, trees.building(tree))
-    order = "-b" if big else "-l"
+    order = "-b" if medium.endian == "big" else "-l"
     words = ["-e", f"{medium.geometry.erase_size // KIB}KiB", order, *(["-n"] if medium.is_nand else [])]
     argv = [build.tool("mkfs.jffs2"), "-r", source, "-o", plain, "--with-xattr", *words]
     subprocess.run(argv, check=True)
@@ -79,11 +88,19 @@ def mkfs(tree: trees.Tree, medium: Medium, scratch: Path, *, summary: bool = Fal
     return summed.read_bytes()
 
 
-def simulator(medium: Medium, image: bytes, markers: Iterable[int], endian: str = "little") -> Flash:
-    """A recording flash that holds the image; `markers`: blocks with a cleanmarker in their OOB."""
-    flash = Flash.simulator(medium.geometry, image)
-    marker = _marker(endian)
-    for block in markers:
+@dataclass(frozen=True)
+class State:
+    """What stands on a medium: bytes, and the blocks with a cleanmarker in their OOB."""
+
+    image: bytes
+    markers: tuple[int, ...] = ()
+
+
+def simulator(medium: Medium, state: State) -> Flash:
+    """A recording flash in this state."""
+    flash = Flash.simulator(medium.geometry, state.image)
+    marker = _marker(medium.endian)
+    for block in state.markers:
         offset = block * medium.geometry.erase_size
         check(lib.jx_flash_raw_oob_prog(flash.handle, offset, marker, len(marker)))
     check(lib.jx_sim_restart(flash.handle))
@@ -98,20 +115,12 @@ def _marker(endian: str) -> bytes:
     return ffi.buffer(out, OOB_MARKER_BYTES)[:]
 
 
-@dataclass(frozen=True)
-class State:
-    """What stands on a medium: bytes, and the blocks with a cleanmarker in their OOB."""
-
-    image: bytes
-    markers: tuple[int, ...] = ()
-
-
-def state_of(flash: Flash, endian: str = "little") -> State:
-    geometry = flash.geometry
+def state_of(medium: Medium, flash: Flash) -> State:
+    geometry = medium.geometry
     image = flash.read(0, geometry.size)
     if not geometry.oob_avail:
         return State(image)
-    found, marker, oob = [], _marker(endian), ffi.new("uint8_t[]", OOB_MARKER_BYTES)
+    found, marker, oob = [], _marker(medium.endian), ffi.new("uint8_t[]", OOB_MARKER_BYTES)
     for block in range(geometry.blocks):
         check(lib.jx_flash_raw_oob_read(flash.handle, block * geometry.erase_size, oob, OOB_MARKER_BYTES))
         if ffi.buffer(oob)[:] == marker:
@@ -143,32 +152,37 @@ class Upgrade:
     recovered: State  # the power failed right after the commit's last operation, then recover ran
 
 
-def upgrade(
-    medium: Medium, start: State, tree: trees.Tree, strategy: str, readers: tuple[Reader, ...], endian: str = "little"
-) -> Upgrade:
-    with simulator(medium, start.image, start.markers, endian) as flash:
-        with FileSystem(flash) as fs:
-            before = fs.digest()
-            plan = plan_upgrade(
-                fs, wanted_tree(trees.manifest(tree)), content_of(tree), readers=readers, strategy=strategy
-            ).plan
-            with Run(fs, plan, dry=False, tag=b"kernel tests 16.", **_settings(fs, readers)) as run:
-                run.stage(content_of(tree), None, "stage")
-                run.prepare()
-                prepared = lib.jx_sim_op_count(flash.handle)
-                run.commit()
+class _ObservedRun(Run):
+    """Notes after which operation of the simulator everything was in place but the commit."""
+
+    prepared = 0
+
+    def prepare(self) -> None:
+        super().prepare()
+        if not self.plan.is_empty:
+            type(self).prepared = lib.jx_sim_op_count(self.fs.flash.handle)
+
+
+def upgrade(medium: Medium, start: State, tree: trees.Tree, strategy: str, readers: tuple[Reader, ...]) -> Upgrade:
+    wanted = wanted_tree(trees.manifest(tree))
+    with simulator(medium, start) as flash, mock.patch.object(engine, "Run", _ObservedRun):
+        before = _tree_digest(flash)
+        plan = engine.apply_upgrade(
+            flash, wanted, content_of(tree), readers=readers, strategy=strategy, settle=False, tag=b"kernel tests 16."
+        ).plan
+        prepared = _ObservedRun.prepared
         done = lib.jx_sim_op_count(flash.handle)
         recover(flash)
-        settled = state_of(flash, endian)
+        settled = state_of(medium, flash)
         with Flash.memory(medium.geometry) as other:
             cut = next(cut for cut in range(prepared, done + 1) if _digest(flash, cut, other) != before)
             states = []
             for instant in (prepared, cut - 1, cut, done):
                 _rebuild(flash, instant, other)
-                states.append(state_of(other, endian))
+                states.append(state_of(medium, other))
             _rebuild(flash, cut, other)
             recover(other)
-            recovered = state_of(other, endian)
+            recovered = state_of(medium, other)
         return Upgrade(plan, *states, settled, recovered)
 
 
@@ -178,10 +192,14 @@ def _rebuild(sim: Flash, cut: int, into: Flash) -> None:
 
 def _digest(sim: Flash, cut: int, into: Flash) -> bytes:
     _rebuild(sim, cut, into)
-    with FileSystem(into) as fs:
+    return _tree_digest(into)
+
+
+def _tree_digest(flash: Flash) -> bytes:
+    with FileSystem(flash) as fs:
         return fs.digest()
 
 
 def seen_by_us(medium: Medium, state: State, summary: bool = True) -> trees.Tree:
-    with simulator(medium, state.image, state.markers) as flash, FileSystem(flash, summary=summary) as fs:
+    with simulator(medium, state) as flash, FileSystem(flash, summary=summary) as fs:
         return trees.seen_by_us(fs)

@@ -326,7 +326,7 @@ SCENARIOS = {
         Scenario("dir-metadata", metadata_of_directories),
         Scenario("xattr", xattr, xattr_tree, without=("swap",)),
         Scenario("dir-xattr", xattr_of_directories, xattr_tree),
-        Scenario("first-xattr", first_xattr, readers=("linux-xattr",), without=("swap", "seal")),
+        Scenario("first-xattr", first_xattr, readers=("linux+xattr",), without=("swap", "seal")),
         Scenario("devices", device_nodes),
         Scenario("deep", deep_change, deep_tree),
         Scenario("names-3000", names_change, names_tree, past=(), scale=10),

@@ -39,7 +39,7 @@ def plan(before, after, *, strategy="auto", readers=("linux",), on=None):
     paths = {}
     for number, (path, e) in enumerate(before.items(), start=1):
         ino = groups.setdefault(e.inode, number) if e.inode is not None else number
-        paths[path] = Old(ino, e, dict.fromkeys(e.xattrs, 7))
+        paths[path] = Old(ino, e, dict.fromkeys(e.xattrs, (7,)))
         contents[ino] = e.sha256
     old = OldTree(paths, lambda ino: contents[ino])
     wanted = {path: Wanted(e) for path, e in after.items()}
@@ -150,6 +150,60 @@ def test_the_first_attribute_needs_a_reader_that_copes():
     assert plan(before, after, on=medium(has_xattrs=True)).attributes
 
 
+def test_every_reader_must_be_known_to_cope_with_the_first_attribute():
+    before = tree(entry(b"f", "file", b"x"))
+    after = tree(entry(b"f", "file", b"x", xattrs={b"user.a": b"1"}))
+    with pytest.raises(Refused, match="attribute"):
+        plan(before, after, readers=("u-boot", "linux"))
+
+
+def test_no_attribute_is_sealed_for_a_reader_that_gives_up_on_it():
+    before = tree(entry(b"f", "file", b"x"))
+    after = tree(entry(b"f", "file", b"x", xattrs={b"user.a": b"1"}))
+    nand = medium("nand", strategies=("swap", "seal"), has_xattrs=True)
+    assert plan(before, after, on=nand, readers=("linux-summary",)).strategy == "seal"
+    with pytest.raises(StrategyError, match="u-boot-summary"):
+        plan(before, after, on=nand, readers=("u-boot-summary",))
+    assert plan(before, tree(entry(b"f", "file", b"y")), on=nand, readers=("u-boot-summary",)).strategy == "seal"
+
+
+def moved(before, after, readers):
+    """A plan in which d moves from one place to another with all below it."""
+    paths = {path: Old(number, e) for number, (path, e) in enumerate(before.items(), start=1)}
+    keep = {old.entry.path.rpartition(b"d")[2]: old.ino for path, old in paths.items() if b"d" in path}
+    wanted = {
+        path: Wanted(e, keep.get(path.rpartition(b"d")[2]) if b"d" in path else None) for path, e in after.items()
+    }
+    return make_plan(OldTree(paths, lambda ino: ""), wanted, medium(), named(readers), "flip")
+
+
+@pytest.mark.parametrize(
+    ("origin", "goal"),
+    [((), (b"new",)), ((b"dying",), ()), ((b"a",), (b"new",))],
+    ids=["into a new directory", "out of one that goes", "from one that stays"],
+)
+def test_old_readers_share_no_directory_that_moves(origin, goal):
+    """Before 4.5 a dead directory takes the parent of every child, be it staged or on its way out."""
+
+    def at(parents):
+        top = b"".join(part + b"/" for part in parents) + b"d"
+        return tree(*map(entry, parents), entry(top), entry(top + b"/sub"), entry(top + b"/sub/f", "file", b"x"))
+
+    stays = {b"a": entry(b"a")} if b"a" in origin else {}
+    shared = moved(at(origin), at(goal) | stays, ("linux",))
+    apart = moved(at(origin), at(goal) | stays, ("linux-old",))
+    top = b"".join(part + b"/" for part in goal) + b"d"
+    assert not shared.rebuilt
+    assert set(apart.rebuilt) == {top, top + b"/sub"}
+    assert [link.target for link in apart.links if link.type == "file"] == [len(at(origin))]  # the file itself stays
+
+
+def test_old_readers_see_a_directory_move_between_two_that_stay():
+    before = tree(entry(b"a"), entry(b"b"), entry(b"a/d"), entry(b"a/d/f", "file", b"x"))
+    after = tree(entry(b"a"), entry(b"b"), entry(b"b/d"), entry(b"b/d/f", "file", b"x"))
+    assert not moved(before, after, ("linux-old",)).rebuilt
+
+
 def test_changed_and_removed_attributes():
     before = tree(entry(b"f", "file", b"x", xattrs={b"user.a": b"1", b"user.b": b"2"}))
     after = tree(entry(b"f", "file", b"x", xattrs={b"user.a": b"3"}))
@@ -177,3 +231,26 @@ def test_metadata_comes_after_names():
     after = tree(entry(b"d", time=2000), entry(b"d/f", "file", b"y"))
     result = plan(before, after, strategy="flip")
     assert [link.mtime for link in result.links] == [2000] and result.attributes[0].entry.time == 2000
+
+
+def test_more_new_metadata_than_fit_are_written_with_their_files():
+    names = [b"usr/f%03d" % i for i in range(100)]
+    before = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7)) for i, n in enumerate(names)))
+    after = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7), time=2000) for i, n in enumerate(names)))
+    result = plan(before, after, strategy="flip", on=medium(limit=2000))
+    assert result.rebuilt == (b"usr",) and "written anew" in result.reason
+    assert {e.path for e in result.inodes} == {b"usr", *names} and not result.attributes
+    few = plan(before, after, strategy="flip", on=medium(limit=BIG))
+    assert not few.inodes and len(few.attributes) == 100
+
+
+def test_only_the_smaller_files_are_written_anew():
+    small, large = [b"s/f%02d" % i for i in range(30)], [b"l/f%02d" % i for i in range(10)]
+    dirs = tree(entry(b"s"), entry(b"l"))
+    before = dirs | tree(*(entry(n, "file", b"1") for n in small), *(entry(n, "file", b"2" * 9000) for n in large))
+    after = {
+        path: e if e.type == "dir" else entry(path, "file", b"1" if path in small else b"2" * 9000, mode=0o600)
+        for path, e in before.items()
+    }
+    result = plan(before, after, strategy="flip", on=medium(limit=1500))
+    assert {e.path for e in result.inodes} == {b"s", *small} and len(result.attributes) == 10

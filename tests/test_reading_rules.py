@@ -108,6 +108,52 @@ def test_no_sequence_number_of_a_reference_comes_after_the_last():
             tx.commit()
 
 
+def twice_named_attribute():
+    """What the kernel leaves of a changed attribute until garbage collection: the old reference, undeleted."""
+    data = [
+        build(NodeType.XATTR, "little", xid=xid, version=1, xprefix=1, name=b"a", value=value)
+        for xid, value in ((1, b"old"), (2, b"new"))
+    ]
+    refs = [build(NodeType.XREF, "little", ino=2, xid=xid, xseqno=2 * xid) for xid in (1, 2)]
+    return medium(block(ROOT, dirent(1, 2, b"f", 2), inode(2, 1, b"x"), *data, *refs))
+
+
+def attributes(flash):
+    with FileSystem(flash) as fs:
+        return fs.xattrs("f")
+
+
+def test_of_two_attributes_of_one_name_the_newer_counts():
+    """check_xattr_ref_inode."""
+    assert attributes(twice_named_attribute()) == {b"user.a": b"new"}
+
+
+def test_an_attribute_that_is_taken_away_does_not_bring_back_an_older_one():
+    flash = twice_named_attribute()
+    with FileSystem(flash) as fs:
+        tx = Transaction(flash, fs)
+        tx.removexattr("f", b"user.a")
+        tx.commit()
+    assert attributes(flash) == {}
+
+
+def test_an_older_attribute_of_the_same_name_is_no_part_of_the_digest():
+    flash = twice_named_attribute()
+    with FileSystem(flash) as fs:
+        before = fs.digest()
+    only = medium(
+        block(
+            ROOT,
+            dirent(1, 2, b"f", 2),
+            inode(2, 1, b"x"),
+            build(NodeType.XATTR, "little", xid=2, version=1, xprefix=1, name=b"a", value=b"new"),
+            build(NodeType.XREF, "little", ino=2, xid=2, xseqno=4),
+        )
+    )
+    with FileSystem(only) as fs:
+        assert fs.digest() == before
+
+
 # ---- media made to be slow or large ----
 
 

@@ -6,8 +6,25 @@ from jffs2tx._ffi import ffi, lib
 from jffs2tx.device import Geometry
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.transaction import Transaction
-from jffs2tx.upgrade import recover
-from tests.crafted import ERASE, LINUX_SUMMARY, NAND, NOR, content, crash, cuts, filesystem, operations, state
+from jffs2tx.upgrade import old_tree, recover
+from tests.crafted import (
+    ERASE,
+    LINUX_SUMMARY,
+    NAND,
+    NOR,
+    block,
+    content,
+    crash,
+    cuts,
+    directory,
+    dirent,
+    filesystem,
+    inode,
+    medium,
+    operations,
+    state,
+    tag,
+)
 
 NOR_ECC = [Geometry("nor-ecc", 32 * ERASE, ERASE, unit) for unit in (8, 32, 64)]  # units that a node does not fit in
 
@@ -54,7 +71,7 @@ def test_small_programming_units(geometry, strategy):
 
 
 @pytest.mark.parametrize(("geometry", "strategy"), CASES)
-def test_recover_erases_a_stale_commit_block_before_what_it_names(geometry, strategy):
+def test_a_stale_commit_block_is_erased_before_anything_else(geometry, strategy):
     flash = upgraded(geometry, strategy)
     staged = [cut for cut in cuts(flash) if state(crash(flash, cut)) == "staged"]
     start = crash(flash, staged[-1])
@@ -64,8 +81,15 @@ def test_recover_erases_a_stale_commit_block_before_what_it_names(geometry, stra
     assert set(roles.values()) >= {lib.JX_TAG_STAGE, lib.JX_TAG_COMMIT}
     log = type(start).simulator(geometry, start.read(0, geometry.size))
     recover(log)
-    order = [roles[off] for kind, off, _ in operations(log) if kind == lib.JX_SIM_ERASE and roles[off]]
-    assert order[0] == lib.JX_TAG_COMMIT
+    assert roles[erased(log)[0]] == lib.JX_TAG_COMMIT
+    again = type(start).simulator(geometry, start.read(0, geometry.size))
+    put(again, b"next")
+    assert roles[erased(again)[0]] == lib.JX_TAG_COMMIT
+    assert content(again) == OLD | {b"d/x": b"next"}
+
+
+def erased(flash):
+    return [offset for kind, offset, _ in operations(flash) if kind == lib.JX_SIM_ERASE]
 
 
 def begin(fs, strategy, *, dry=False):
@@ -105,3 +129,40 @@ def test_commit_says_done_where_the_new_tree_stands_though_settling_fails():
         assert lib.jx_txn_abort(txn) == lib.JX_ESTATE
     assert content(flash) == {}
     assert state(flash) == "committed"
+
+
+def staged(ino, txid, sequence):
+    return block(inode(ino, 1, b"data"), start=tag(lib.JX_TAG_STAGE, txid, sequence))
+
+
+def test_what_each_cut_staged_last_is_not_taken_over():
+    rest = [block(directory(1)), staged(2, 1, 0), staged(3, 1, 1), staged(4, 2, 0), staged(5, 2, 1)]
+    with FileSystem(medium(*rest)) as fs:
+        assert fs.status.state == "staged"
+        assert fs.orphans() == [2, 4]
+
+
+def test_nothing_staged_is_offered_where_recover_comes_first():
+    commit = block(dirent(1, 9, b"f", 6), inode(6, 1), start=tag(lib.JX_TAG_COMMIT, 2))
+    flash = medium(block(directory(1)), staged(2, 1, 0), staged(3, 1, 1), commit)
+    with FileSystem(flash) as fs:
+        assert fs.status.state == "committed"
+        assert old_tree(fs).orphans == ()
+    with FileSystem(flash) as fs:
+        tx = Transaction(flash, fs)
+        tx.put("g", b"data", mode=0o644)
+        tx.utime("g", 100)
+        tx.commit()
+    assert content(flash) == {b"f": b"", b"g": b"data"}
+
+
+def test_a_stale_commit_block_does_not_stand_in_the_way_of_an_upgrade():
+    """The kernel has appended a file to a staging block since the cut: that block is needed now."""
+    appended = block(inode(2, 1, b"staged"), dirent(1, 5, b"f", 3), inode(3, 1, b"x"), start=tag(lib.JX_TAG_STAGE, 1))
+    flash = medium(block(directory(1)), appended, block(start=tag(lib.JX_TAG_COMMIT, 1, 1)))
+    assert state(flash) != "staged"
+    with FileSystem(flash) as fs:
+        tx = Transaction(flash, fs)
+        tx.put("g", b"data")
+        tx.commit()
+    assert content(flash) == {b"f": b"x", b"g": b"data"}

@@ -1,4 +1,4 @@
-"""Trees as tests think of them: a model in memory, with its changes, its manifest and what a kernel should show of it."""
+"""Trees as tests think of them: a model in memory, its changes, its manifest, and what a kernel should show of it."""
 
 from __future__ import annotations
 
@@ -177,6 +177,16 @@ def rename(tree: Tree, path: bytes, to: bytes, time: int = NEW_TIME) -> None:
     for old in (path, *below(tree, path)):
         tree[to + old[len(path) :]] = tree.pop(old)
     tree[parent_of(path)].time = tree[parent_of(to)].time = time
+
+
+def grafted(tree: Tree, other: Tree, top: bytes) -> Tree:
+    """The tree with all at and below `top` from another one."""
+
+    def is_inside(path: bytes) -> bool:
+        return path == top or path.startswith(top + b"/")
+
+    outside = {path: node for path, node in tree.items() if not is_inside(path)}
+    return copy.deepcopy(outside | {path: node for path, node in other.items() if is_inside(path)})
 
 
 def upgraded_below(old: Tree) -> Tree:
@@ -381,13 +391,16 @@ def worked_on(tree: Tree) -> list[Script]:
     for path in (*gone, b"usr/share/man", b"usr/share/manual"):
         if path in tree:
             one.remove(path)
-    for path, to in ((b"usr/lib/libnew.so", b"usr/lib/renamed.so"), (b"usr/bin", b"usr/sbin")):
+    for path, to in (
+        (b"usr/lib/libnew.so", b"usr/lib/renamed.so"),
+        (b"usr/bin", b"usr/sbin"),
+        (b"etc/conf.d/first", b"etc/conf.d/second"),
+    ):
         if path in tree:
             one.rename(path, to)
     one.write(b"usr/sbin/grown", 5000, noise(70, 1500))
     one.truncate(b"usr/sbin/grown", 6000)
     one.make(b"usr/lib/libm.so", file(prose(71, 4500)))
-    one.rename(b"etc/conf.d/first", b"etc/conf.d/second")
     one.make(b"kernel.img", file(noise(72, 5000)))
     one.link(b"bin/busybox", b"usr/busybox")
     one.chmod(b"etc/hosts", 0o600)
