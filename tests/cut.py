@@ -40,7 +40,7 @@ def run_case(case: Case) -> Result:
         verdict = judge(recording, recover_cuts=40, recover_tears=20_000, inner=lib.JX_F1_CUT)
         states, failures = 0, []
     else:
-        verdict = judge(recording, recover_cuts=1, recover_tears=20, inner=lib.JX_F1_CUT)
+        verdict = judge(recording, recover_cuts=4 if case.what.tight else 1, recover_tears=20, inner=lib.JX_F1_CUT)
         states, failures = judge_another(recording, every=ANOTHER_EVERY)
     recording.close()
     return Result(verdict, states, verdict.failures + failures)
