@@ -57,10 +57,13 @@ class Figures:
 
 def no_room(figures: Figures, obtainable: int) -> NoSpace:
     """obtainable: erased blocks that are there, or would be after garbage collection."""
+    if obtainable < figures.blocks_wanted:
+        rest = f" and {obtainable} after garbage collection: {figures.blocks_wanted - obtainable} are missing"
+    else:
+        rest = ", too few for garbage collection to begin with"
     return NoSpace(
         f"no room: the upgrade needs {figures.blocks_needed} erased blocks and the kernel's reserve is "
-        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there and "
-        f"{obtainable} after garbage collection: {figures.blocks_wanted - obtainable} are missing"
+        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there{rest}"
     )
 
 

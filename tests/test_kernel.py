@@ -85,7 +85,7 @@ def working(name: str, medium: Medium, state: State, kernel: str, tree: trees.Tr
     one, two = trees.worked_on(tree)
     steps = [mount(ro=True), see(), umount(), mount(), see()]
     steps += [scripts.step(one.actions), see(), remount(), see()]
-    steps += [scripts.step(two.actions), see(), gc(10), remount(), see(), umount(), read_back()]
+    steps += [scripts.step(two.actions), see(), gc(60, 0.003), remount(), see(), umount(), read_back()]
     case = Case(name, medium.device, state.image, list(state.markers), kernel, steps)
     return Question(case, [tree, tree, one.tree, one.tree, two.tree, two.tree], medium)
 
