@@ -7,6 +7,8 @@ import random
 import pytest
 
 from jffs2tx.cli import main
+from jffs2tx.device import Flash
+from jffs2tx.errors import InvalidValue, NotFound
 from jffs2tx.mounts import Mount, mounts_of
 
 from .images import block, inode
@@ -212,6 +214,15 @@ def test_mounted_devices(lab, versions):
         assert hidden[0] == 1 and "use /dev/mtd0" in hidden[2]
         assert wrong[0] == 1 and "the kernel says" in wrong[2]
         assert order[0] == 1 and "holds a little-endian file system, not a big-endian one" in order[2]
+
+
+def test_what_is_no_mtd_device(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file", "/dev/null"):
+        with pytest.raises(InvalidValue):
+            Flash.mtd(path)
+    with pytest.raises(NotFound):
+        Flash.mtd(tmp_path / "none")
 
 
 def test_mount_table():
