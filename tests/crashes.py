@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from unittest import mock
 
 from jffs2tx import upgrade
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash, Geometry
+from jffs2tx.errors import NoSpace
 from jffs2tx.filesystem import ENDIANS, FileSystem
 from jffs2tx.manifest import Entry
 from jffs2tx.mkfs import make_filesystem
@@ -80,9 +83,9 @@ class Case:
     @property
     def device(self) -> Geometry:
         geo = GEOMETRIES[self.geometry]
-        if self.what.scale == 1:
-            return geo
-        return replace(geo, size=geo.size * 2)
+        if self.what.tight:
+            return smallest_device(self)
+        return geo if self.what.scale == 1 else replace(geo, size=geo.size * 2)
 
     @property
     def endian(self) -> str:
@@ -188,18 +191,32 @@ def transact(flash: Flash, change, case: Case, strategy: str, when: int) -> None
     assert facts_on(flash) == wanted, f"{case}: not the tree that was asked for"
 
 
-def start_flash(case: Case) -> Flash:
+def start_flash(case: Case, device: Geometry | None = None) -> Flash:
     """A simulator that holds the old tree, its past included."""
     tree = Tree()
     case.what.tree(tree, case.base)
-    flash = Flash.simulator(case.device)
+    device = device or case.device
+    flash = Flash.simulator(device)
     summary = case.strategy != "lift" and bool(case.what.past)
     make_filesystem(flash, tree.manifest(), tree.read, endian=case.endian, summary=summary)
-    past = "flip" if case.device.kind == "nor" else "seal"
+    past = "flip" if device.kind == "nor" else "seal"
     for number, change in enumerate(case.what.past):
-        transact(flash, change, case, past, PAST + number)
+        with mock.patch.object(upgrade, "recover") if case.what.tight else nullcontext():
+            transact(flash, change, case, past, PAST + number)
     check(lib.jx_sim_restart(flash.handle))
     return flash
+
+
+@cache
+def smallest_device(case: Case) -> Geometry:
+    """The smallest device on which the case's transaction finds room."""
+    geo = GEOMETRIES[case.geometry]
+    for blocks in range(4, geo.blocks):
+        smaller = replace(geo, size=blocks * geo.erase_size)
+        with suppress(NoSpace), start_flash(case, smaller) as flash:
+            transact(flash, case.what.change, case, case.strategy, NOW)
+            return smaller
+    return geo
 
 
 def clone(flash: Flash) -> Flash:

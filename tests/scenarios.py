@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.transaction import Transaction
@@ -288,6 +288,26 @@ def recreated(tx: Transaction, b: str) -> None:
     tx.put(f"{b}etc/rc.d/net", text(42, 96))
 
 
+def newest_name(tx: Transaction, b: str) -> None:
+    """The name that its directory changed last, so that its version is the directory's highest."""
+    tx.put(f"{b}etc/rc.d/last", text(20, tx.time))
+
+
+def drop_newest_name(tx: Transaction, b: str) -> None:
+    tx.remove(f"{b}etc/rc.d/last")
+
+
+def bulky_tree(t: Tree, b: str) -> None:
+    base(t, b)
+    t.file(f"{b}bulk", noise(150_000, 200))
+
+
+def bulky(tx: Transaction, b: str) -> None:
+    """Content of whole eraseblocks dies each time."""
+    tx.put(f"{b}bulk", noise(150_000, tx.time))
+    tx.put(f"{b}etc/motd", text(100, tx.time + 1))
+
+
 def large_file(tx: Transaction, b: str) -> None:
     """Many nodes, an eraseblock filled and a new one begun; content that compresses, that does not, and holes."""
     tx.put(f"{b}bin/sh", noise(40_000, 97) + bytes(9000) + text(3000, 98), mode=0o700)
@@ -306,7 +326,8 @@ class Scenario:
     past: tuple[Change, ...] = (churn, churn_again)
     readers: tuple[str, ...] = ()  # instead of the default ones
     without: tuple[str, ...] = ()  # strategies that cannot do it
-    scale: int = field(default=1)  # how much larger than the others it is: devices grow, checks thin out
+    scale: int = 1  # how much larger than the others it is: devices grow, checks thin out
+    tight: bool = False  # on the smallest device that takes it, its past not settled: dirty blocks must be used again
 
 
 SCENARIOS = {
@@ -332,6 +353,9 @@ SCENARIOS = {
         Scenario("names-3000", names_change, names_tree, past=(), scale=10),
         Scenario("recreated", recreated, past=(churn, recreated_past, recreated_again)),
         Scenario("large-file", large_file),
+        Scenario("newest-name", newest_name, past=(churn, newest_name)),
+        Scenario("newest-gone", drop_newest_name, past=(churn, newest_name, newest_name)),
+        Scenario("tight", bulky, bulky_tree, past=(bulky,), tight=True),
         Scenario("empty", empty),
     )
 }

@@ -28,7 +28,7 @@ TORN = (
     r"jffs2: Further such events for this erase block will not be printed",
     r"jffs2: Empty flash at 0x\w+ ends at 0x\w+",
 )
-#: What it says on NOR between whole operations: headers are cleared in steps, a cleanmarker before its block is erased.
+#: What it says on NOR between two whole operations: headers are cleared in steps, cleanmarkers before their blocks.
 HALF_CLEARED = (r"jffs2: \w+\(\): Magic bitmask 0x1985 not found at 0x\w+: 0x\w+ instead",)
 
 

@@ -92,9 +92,7 @@ def test_garbage_collection_leaves_it_alone():
                 spoil(flash, ERASE)
                 with pytest.raises(NoSpace):
                     collect(flash, 7, summary=False)
-                assert (
-                    flash.read(ERASE, 2 * PAGE, forgiving=True) == block(*second, size=ERASE, clean=False)[: 2 * PAGE]
-                )
+                assert flash.read(ERASE, ERASE, forgiving=True) == block(*second, size=ERASE, clean=False)
             else:
                 collect(flash, 7, summary=False)
                 assert flash.read(ERASE, ERASE) == b"\xff" * ERASE
