@@ -58,7 +58,7 @@ def _nand(name: str, page: int, erase: int, blocks: int, oob: int, strategies: t
 
 # OOB: what nandsim's software ECC (3 bytes for every 256) and the bad-block mark leave free.
 NOR = _nor(14)
-NAND = _nand("nand2k", 2 * KIB, 128 * KIB, 12, 38, ("swap", "seal", "lift"))
+NAND = _nand("nand2k", 2 * KIB, 128 * KIB, 18, 38, ("swap", "seal", "lift"))
 SMALL_NAND = _nand("nand512", 512, 16 * KIB, 40, 8, ("swap", "seal"))
 BIG_NOR = replace(NOR, name="nor-big", endian="big")
 BIG_NAND = replace(NAND, name="nand2k-big", endian="big")
