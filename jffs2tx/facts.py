@@ -50,6 +50,8 @@ def apply_facts(outcome: Outcome, geometry: Geometry, before: FlashStats, after:
         "ecc_corrected_bits": after.ecc_corrected - before.ecc_corrected,
         "seconds": round(seconds, 3),
     }
+    if outcome.unsettled:
+        facts["warnings"] = [*facts["warnings"], f"the new tree stands, but run recover again: {outcome.unsettled}"]
     if outcome.recovery:
         facts["dead_blocks_erased"] = outcome.recovery.blocks_erased
     return facts

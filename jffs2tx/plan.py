@@ -194,6 +194,10 @@ def _match(old: OldTree, wanted: dict[bytes, Wanted]) -> _Matches:
     for path, leader in groups.items():
         names[leader].append(path)
     chosen: dict[bytes, int | None] = {leader: _kept(wanted, paths) for leader, paths in names.items()}
+    there = {before.ino for before in old.paths.values()}
+    for leader, ino in chosen.items():
+        if ino is not None and ino not in there:
+            raise Refused("is not there any more: the medium has changed meanwhile", path=escape_path(leader))
     claimed = {ino for ino in chosen.values() if ino is not None}
     for leader, paths in names.items():
         if chosen[leader] is None:

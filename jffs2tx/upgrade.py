@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.collect import Collection, collect, estimate
 from jffs2tx.device import Flash
-from jffs2tx.errors import Corrupt, NoSpace
+from jffs2tx.errors import Corrupt, MediumError, NoSpace
 from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
 from jffs2tx.manifest import Manifest
 from jffs2tx.plan import Medium, Old, OldTree, Plan, Wanted, make_plan
@@ -116,6 +116,7 @@ class Outcome:
     figures: Figures | None
     collection: Collection | None = None  # what makes the room that is missing
     recovery: Recovery | None = None
+    unsettled: str | None = None  # why settling after the commit is left to a later `recover`
 
 
 def _prove(fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, ...], progress: Progress) -> Figures:
@@ -197,7 +198,11 @@ def apply_upgrade(
         outcome = replace(outcome, collection=done)
     with FileSystem(flash, endian=endian) as fs:
         figures = _land(fs, outcome.plan, content, readers, tag, progress)
-    return replace(outcome, figures=figures, recovery=recover(flash, endian=endian) if settle else None)
+    landed = replace(outcome, figures=figures)
+    try:
+        return replace(landed, recovery=recover(flash, endian=endian)) if settle else landed
+    except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
+        return replace(landed, unsettled=str(error))
 
 
 def _land(

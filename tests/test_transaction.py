@@ -175,6 +175,16 @@ def test_directories_change_places(flash):
         assert fs.list("a") == [b"dev", b"fifo", b"inside"] and b"one" in fs.list("a/inside")
 
 
+def test_a_view_that_is_out_of_date_is_refused(flash):
+    late = transaction(flash)
+    early = transaction(flash)
+    early.remove("top")
+    early.commit()
+    late.put("a/new", b"x")
+    with pytest.raises(Refused, match="changed meanwhile"):
+        late.commit()
+
+
 # ---- any changes, several transactions in a row ----------------------------------------------------------------------
 
 NAMES = ["a", "b", "c", "top", "a/one", "a/b", "a/l", "c/dev", "c/x", "a/b/y", "n" * 200]
