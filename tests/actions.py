@@ -17,6 +17,23 @@ def raw(text):
     return text.encode("latin-1")
 
 
+#: What Linux says of a full small chip, of one that jffs2tx never touched as well: its collector is a step behind.
+FULL = (errno.ENOSPC, errno.ENOMEM)
+_TRIES = 20
+
+
+def _patiently(remove, path):
+    """A removal that the collector must make room for: it is given the chance, not for ever."""
+    for tries in range(_TRIES):
+        try:
+            return remove(path)
+        except OSError as error:
+            if error.errno not in FULL or tries == _TRIES - 1:
+                raise
+            os.sync()
+    return None
+
+
 class Actions:
     """Each method is one kind of action, with the arguments that follow its name in the list."""
 
@@ -89,11 +106,11 @@ class Actions:
         """shutil.rmtree, whose import would cost the guest more than all that it does."""
         for above, directories, files in os.walk(where, topdown=False):
             for name in files:
-                os.unlink(os.path.join(above, name))
+                _patiently(os.unlink, os.path.join(above, name))
             for name in directories:
                 inner = os.path.join(above, name)
-                os.unlink(inner) if os.path.islink(inner) else os.rmdir(inner)
-        os.rmdir(where)
+                _patiently(os.unlink if os.path.islink(inner) else os.rmdir, inner)
+        _patiently(os.rmdir, where)
 
     def chmod(self, path, mode):
         os.chmod(self.at(path), mode)
@@ -122,7 +139,7 @@ class Actions:
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
-                if error.errno != errno.ENOSPC:
+                if error.errno not in FULL:
                     raise
                 return
 

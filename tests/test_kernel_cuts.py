@@ -25,6 +25,7 @@ MANY_EVERY = 3
 #: What a scan says of a torn node, header or page.
 TORN = (
     r"jffs2: .*\w+(\(\))?: (Magic bitmask 0x1985 not found|.*CRC failed|Summary node crc error|Node at 0x\w+)",
+    r"jffs2: .*wrong data CRC in data node",
     r"jffs2: Further such events for this erase block will not be printed",
     r"jffs2: Empty flash at 0x\w+ ends at 0x\w+",
 )
