@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import stat
+from time import sleep
 
 _BITS = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
 _PAGE = 4096
@@ -19,7 +20,8 @@ def raw(text):
 
 #: What Linux says of a full small chip, of one that jffs2tx never touched as well: its collector is a step behind.
 FULL = (errno.ENOSPC, errno.ENOMEM)
-_TRIES = 20
+_TRIES = 200
+_PAUSE_SECONDS = 0.05
 
 
 def _patiently(remove, path):
@@ -31,6 +33,7 @@ def _patiently(remove, path):
             if error.errno not in FULL or tries == _TRIES - 1:
                 raise
             os.sync()
+            sleep(_PAUSE_SECONDS)  # the collector's thread is nicer than this one
     return None
 
 
