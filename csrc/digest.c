@@ -3,10 +3,6 @@
 #include <string.h>
 #include "fs.h"
 
-#define S_IFMT 0170000u
-#define S_IFDIR 0040000u
-#define S_IFREG 0100000u
-#define S_IFLNK 0120000u
 #define READ_BYTES 65536u
 #define MAX_ATTRIBUTES 256u
 

@@ -23,6 +23,14 @@
 #define JX_MAX_NAME JX_MAX_NAME_BYTES
 #define JX_MAX_SUMMARY 65536u /* summary.h MAX_SUMMARY_SIZE */
 
+/* File types in a mode, as the medium has them whatever the host's headers say. */
+#define S_IFMT 0170000u
+#define S_IFDIR 0040000u
+#define S_IFREG 0100000u
+#define S_IFLNK 0120000u
+#define S_IFBLK 0060000u
+#define S_IFCHR 0020000u
+
 static inline uint32_t jx_align(uint32_t n, uint32_t to) { return (n + to - 1) / to * to; }
 static inline uint32_t jx_pad4(uint32_t n) { return (n + 3u) & ~3u; }
 

@@ -5,12 +5,6 @@
 #include "codec.h"
 #include "fs.h"
 
-#define S_IFMT 0170000u
-#define S_IFDIR 0040000u
-#define S_IFREG 0100000u
-#define S_IFLNK 0120000u
-#define S_IFBLK 0060000u
-#define S_IFCHR 0020000u
 #define DT_DIR 4
 #define READ_STEP_BYTES 4096u
 

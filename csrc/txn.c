@@ -4,12 +4,6 @@
 #include "codec.h"
 #include "txn.h"
 
-#define S_IFMT 0170000u
-#define S_IFDIR 0040000u
-#define S_IFREG 0100000u
-#define S_IFLNK 0120000u
-#define S_IFBLK 0060000u
-#define S_IFCHR 0020000u
 #define NODE_BYTES (JX_INODE_BYTES + 65536u + 512u) /* the longest node that is built: an xattr of 64 KiB */
 
 static const struct jx_strategy_ops *const strategies[] = {&jx_swap, &jx_flip, &jx_seal, &jx_lift};

@@ -266,7 +266,9 @@ static int write_summary(struct jx_writer *w)
         return JX_ENOMEM;
     for (uint32_t i = 0; i < w->entry_count; i++)
         names[i] = (const char *)w->buf + w->entries[i].offset + JX_DIRENT_BYTES;
-    int err = jx_encode_summary(w->fs->endian, w->buf + w->fill, total, w->fill, w->tag ? 0 : jx_cleanmarker_size(&w->fs->flash->geo), w->padded, w->entries, names, w->entry_count);
+    uint32_t cleanmarker = w->tag ? 0 : jx_cleanmarker_size(&w->fs->flash->geo);
+    int err = jx_encode_summary(w->fs->endian, w->buf + w->fill, total, w->fill, cleanmarker, w->padded, w->entries, names,
+                                w->entry_count);
     free(names);
     if (err < 0)
         return err;

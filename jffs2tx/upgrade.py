@@ -36,15 +36,17 @@ class Recovery:
 
 def recover(flash: Flash, *, endian: str | None = None) -> Recovery:
     """Finishes a committed transaction or clears a staged one. Idempotent; may be cut at any point and run again."""
-    out = ffi.new("struct jx_recovery *")
-    check(lib.jx_recover(flash.handle, make_reader(endian, True, 256), out), doing="recovering")
-    return Recovery(STATES[out.state_before], out.blocks_erased, out.nodes_moved, out.bits_cleared)
+    return _recovery(lib.jx_recover, flash, endian, "recovering")
 
 
 def drop_commits(flash: Flash, *, endian: str | None = None) -> Recovery:
     """Erases what a cut left of a commit that does not stand; what was staged for it stays, to be taken over."""
+    return _recovery(lib.jx_drop_commits, flash, endian, "clearing a cut commit")
+
+
+def _recovery(function, flash: Flash, endian: str | None, doing: str) -> Recovery:
     out = ffi.new("struct jx_recovery *")
-    check(lib.jx_drop_commits(flash.handle, make_reader(endian, True, 256), out), doing="clearing a cut commit")
+    check(function(flash.handle, make_reader(endian, True, 256), out), doing=doing)
     return Recovery(STATES[out.state_before], out.blocks_erased, out.nodes_moved, out.bits_cleared)
 
 
@@ -154,11 +156,14 @@ def plan_upgrade(
     figures = _prove(fs, plan, content, readers, progress)
     if figures.fits:
         return Outcome(plan, figures)
+    summary = _wants_summary(fs, readers)
     if plan.adopted:  # garbage collection would take the blocks of what was staged: begin anew
         plan = make_plan(old_tree(fs, resume=False), wanted, medium_of(fs), readers, strategy)
-    with FileSystem(fs.flash, endian=fs.endian) as fresh:  # in which nothing is adopted
-        figures = _prove(fresh, plan, content, readers, progress)
-        enough, collection = estimate(fresh, figures.blocks_wanted, summary=_wants_summary(fs, readers))
+        with FileSystem(fs.flash, endian=fs.endian) as fresh:  # in which nothing is adopted
+            figures = _prove(fresh, plan, content, readers, progress)
+            enough, collection = estimate(fresh, figures.blocks_wanted, summary=summary)
+    else:
+        enough, collection = estimate(fs, figures.blocks_wanted, summary=summary)
     if not enough:
         raise no_room(figures, collection.blocks_available)
     return Outcome(plan, figures, collection if not figures.fits else None)
