@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jffs2tx.device import FlashStats, Geometry
+from jffs2tx.readers import Reader
 from jffs2tx.upgrade import Outcome
 
 
@@ -39,6 +40,20 @@ def plan_facts(outcome: Outcome, geometry: Geometry) -> dict:
             "collect_moved_bytes": outcome.collection.bytes_moved,
         }
     return facts
+
+
+def live_warnings(mounted: str, geometry: Geometry, readers: tuple[Reader, ...]) -> list[str]:
+    """What who upgrades a mounted file system has to know. mounted: the mount point."""
+    warnings = [
+        f"mounted read-only at {mounted}: the running system keeps its old tree; reboot, and never remount it "
+        "read-write before"
+    ]
+    if geometry.kind == "nor" and not all(reader.summary for reader in readers):
+        warnings.append(
+            "recover must run after the reboot and before it is mounted read-write: a kernel without summary support "
+            "could bring back old names"
+        )
+    return warnings
 
 
 def apply_facts(outcome: Outcome, geometry: Geometry, before: FlashStats, after: FlashStats, seconds: float) -> dict:

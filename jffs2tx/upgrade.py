@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.collect import Collection, collect, estimate
 from jffs2tx.device import Flash
-from jffs2tx.errors import Corrupt, MediumError, NoSpace
+from jffs2tx.errors import Busy, Corrupt, MediumError, NoSpace
 from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
 from jffs2tx.manifest import Manifest
 from jffs2tx.plan import Medium, Old, OldTree, Plan, Wanted, make_plan
@@ -150,12 +150,17 @@ def plan_upgrade(
 ) -> Outcome:
     """What apply_upgrade would do, proved without a write. Raises what would stop it."""
     readers = readers or named(("linux",))
+    live = fs.flash.live
+    if live and fs.status.state == "committed":
+        raise Busy("an upgrade stands already and waits for the reboot, then for recover")
     plan = make_plan(old_tree(fs), wanted, medium_of(fs), readers, strategy)
     if plan.is_empty:
         return Outcome(plan, None)
     figures = _prove(fs, plan, content, readers, progress)
     if figures.fits:
         return Outcome(plan, figures)
+    if live:
+        raise no_room(figures, figures.blocks_available, live)
     summary = _wants_summary(fs, readers)
     if plan.adopted:  # garbage collection would take the blocks of what was staged: begin anew
         plan = make_plan(old_tree(fs, resume=False), wanted, medium_of(fs), readers, strategy)
@@ -186,6 +191,7 @@ def apply_upgrade(
     The whole is proved dry first; then what an earlier cut left is finished, room is made where it is missing, and the
     tree is staged, committed and settled.
     An error before the commit leaves the old tree. `tag` (16 bytes) is what the blocks say of this transaction.
+    A live flash gets neither finishing nor room, and settles only what the running kernel does not read.
     """
     readers = readers or named(("linux",))
     with FileSystem(flash, endian=endian) as fs:
@@ -205,7 +211,7 @@ def apply_upgrade(
         figures = _land(fs, outcome.plan, content, readers, tag, progress)
     landed = replace(outcome, figures=figures)
     try:
-        return replace(landed, recovery=recover(flash, endian=endian)) if settle else landed
+        return replace(landed, recovery=recover(flash, endian=endian)) if settle and not flash.live else landed
     except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
         return replace(landed, unsettled=str(error))
 
@@ -220,5 +226,6 @@ def _land(
         except BaseException:
             run.abort()
             raise
+        fs.flash.check_users()  # no abort: if the kernel writes now, the blocks may be its own by now
         run.commit()
         return run.figures

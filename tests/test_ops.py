@@ -77,7 +77,7 @@ def test_status(made):
         "subpage_size_bytes": 512,
         "oob_avail_bytes": 8,
     }
-    assert (facts["mounted"], facts["ecc"]) == (False, {"corrected_bits": 0, "unreadable_pages": 0})
+    assert (facts["mounted"], facts["ecc"]) == (None, {"corrected_bits": 0, "unreadable_pages": 0})
     assert (facts["endian"], facts["summaries"], facts["guesses"]) == ("little", True, [])
     assert facts["transaction"] == {"state": "none", "txid": None, "strategy": None}
     space = facts["space"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jffs2tx import upgrade
 from jffs2tx.device import Geometry
-from jffs2tx.facts import apply_facts, plan_facts
+from jffs2tx.facts import apply_facts, live_warnings, plan_facts
 from jffs2tx.image import OOB_AVAIL_BYTES, Image, assume_subpage
 from jffs2tx.manifest import Manifest
 from jffs2tx.mkfs import write_image
@@ -25,7 +25,7 @@ def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, rea
         outcome = upgrade.plan_upgrade(
             fs, upgrade.wanted_tree(manifest), source.open, readers=readers, strategy=strategy
         )
-    return _with_assumption(plan_facts(outcome, image.geometry), image)
+    return _with_warnings(plan_facts(outcome, image.geometry), image, readers)
 
 
 def apply(
@@ -52,7 +52,7 @@ def apply(
     )
     seconds = time.monotonic() - start
     facts = apply_facts(outcome, image.geometry, before, image.flash.stats, seconds)
-    return _with_assumption(facts, image)
+    return _with_warnings(facts, image, readers)
 
 
 def recover(image: Image, *, progress: ProgressCallback | None) -> dict:
@@ -90,9 +90,11 @@ def mkfs(
     write_image(output, geometry, manifest, source.open, endian=endian, compression=compression, progress=progress)
 
 
-def _with_assumption(facts: dict, image: Image) -> dict:
-    """Lift programs subpages, and an image does not tell whether its chip takes them."""
+def _with_warnings(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
+    """Lift programs subpages, and no image tells whether its chip takes them; a mounted target has its rules."""
     if facts["strategy"] == Strategy.LIFT and image.assumed_subpage:
         sentence = f"the chip is assumed to take programs of {image.assumed_subpage} bytes, a part of its page"
         facts["warnings"].append(sentence)
+    if facts["changes"] and image.mounted is not None:
+        facts["warnings"] += live_warnings(image.mounted, image.geometry, readers)
     return facts
