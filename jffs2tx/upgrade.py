@@ -12,6 +12,7 @@ from jffs2tx.device import Flash
 from jffs2tx.errors import Busy, Corrupt, MediumError, NoSpace
 from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
 from jffs2tx.manifest import Manifest
+from jffs2tx.meter import Meter, Work
 from jffs2tx.plan import Medium, Old, OldTree, Plan, Wanted, make_plan
 from jffs2tx.readers import Reader, compressors, named
 from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask, no_room
@@ -119,6 +120,7 @@ class Outcome:
     collection: Collection | None = None  # what makes the room that is missing
     recovery: Recovery | None = None
     unsettled: str | None = None  # why settling after the commit is left to a later `recover`
+    work: tuple[Work, ...] = ()  # of apply, phase by phase
 
 
 def _prove(fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, ...], progress: Progress) -> Figures:
@@ -194,38 +196,57 @@ def apply_upgrade(
     A live flash gets neither finishing nor room, and settles only what the running kernel does not read.
     """
     readers = readers or named(("linux",))
-    with FileSystem(flash, endian=endian) as fs:
+    meter = Meter(flash)
+    with meter.phase("plan"), FileSystem(flash, endian=endian) as fs:
         outcome = plan_upgrade(fs, wanted, content, readers=readers, strategy=strategy, progress=progress)
-        if outcome.plan.is_empty:
-            return outcome
         state = fs.status.state
         summary = _wants_summary(fs, readers)
-    if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
-        recover(flash, endian=endian)
-    elif state != "none":  # a commit that was cut may wait even where the kernel has written behind what was staged
-        drop_commits(flash, endian=endian)
+    if outcome.plan.is_empty:
+        return replace(outcome, work=tuple(meter.work))
+    if state != "none":
+        with meter.phase("recover"):
+            if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
+                recover(flash, endian=endian)
+            else:  # a commit that was cut may wait even where the kernel has written behind what was staged
+                drop_commits(flash, endian=endian)
     if outcome.collection:
-        done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)
+        with meter.phase("collect"):
+            done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)
         outcome = replace(outcome, collection=done)
     with FileSystem(flash, endian=endian) as fs:
-        figures = _land(fs, outcome.plan, content, readers, tag, progress)
-    landed = replace(outcome, figures=figures)
-    try:
-        return replace(landed, recovery=recover(flash, endian=endian)) if settle and not flash.live else landed
-    except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
-        return replace(landed, unsettled=str(error))
+        figures = _land(fs, outcome.plan, content, readers, tag, progress, meter)
+    outcome = replace(outcome, figures=figures)
+    if settle and not flash.live:
+        with meter.phase("settle"):
+            outcome = _settle(flash, outcome, endian)
+    return replace(outcome, work=tuple(meter.work))
 
 
 def _land(
-    fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, ...], tag: bytes, progress: Progress
+    fs: FileSystem,
+    plan: Plan,
+    content: Content,
+    readers: tuple[Reader, ...],
+    tag: bytes,
+    progress: Progress,
+    meter: Meter,
 ) -> Figures:
     with Run(fs, plan, dry=False, tag=tag, **_settings(fs, readers)) as run:
-        try:
-            run.stage(content, progress, "stage")
-            run.prepare()
-        except BaseException:
-            run.abort()
-            raise
+        with meter.phase("stage"):
+            try:
+                run.stage(content, progress, "stage")
+                run.prepare()
+            except BaseException:
+                run.abort()
+                raise
         fs.flash.check_users()  # no abort: if the kernel writes now, the blocks may be its own by now
-        run.commit()
+        with meter.phase("commit"):
+            run.commit()
         return run.figures
+
+
+def _settle(flash: Flash, landed: Outcome, endian: str | None) -> Outcome:
+    try:
+        return replace(landed, recovery=recover(flash, endian=endian))
+    except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
+        return replace(landed, unsettled=str(error))

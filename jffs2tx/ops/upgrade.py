@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 from jffs2tx import upgrade
@@ -25,7 +24,7 @@ def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, rea
         outcome = upgrade.plan_upgrade(
             fs, upgrade.wanted_tree(manifest), source.open, readers=readers, strategy=strategy
         )
-    return _with_warnings(plan_facts(outcome, image.geometry), image, readers)
+    return _with_warnings(plan_facts(outcome), image, readers)
 
 
 def apply(
@@ -39,7 +38,7 @@ def apply(
 ) -> dict:
     """Lands the manifest's tree as one transaction. An error before the commit leaves the old tree."""
     image.fs().close()  # what cannot be read at all is refused with the target's name
-    before, start = image.flash.stats, time.monotonic()
+    corrected = image.flash.stats.ecc_corrected
     outcome = upgrade.apply_upgrade(
         image.flash,
         upgrade.wanted_tree(manifest),
@@ -50,8 +49,8 @@ def apply(
         tag=hashlib.sha256(manifest.to_text()).digest()[:TAG_BYTES],
         progress=progress,
     )
-    seconds = time.monotonic() - start
-    facts = apply_facts(outcome, image.geometry, before, image.flash.stats, seconds)
+    with image.fs() as fs:
+        facts = apply_facts(outcome, image.geometry, fs.space, image.flash.stats.ecc_corrected - corrected)
     return _with_warnings(facts, image, readers)
 
 
