@@ -91,8 +91,11 @@ def mkfs(
 
 
 def _with_assumption(facts: dict, image: Image) -> dict:
-    """Lift programs subpages, and an image does not tell whether its chip takes them."""
+    """Lift programs subpages, and an image does not tell whether its chip takes them; nor how its driver makes ECC."""
     if facts["strategy"] == Strategy.LIFT and image.assumed_subpage:
         sentence = f"the chip is assumed to take programs of {image.assumed_subpage} bytes, a part of its page"
+        facts["warnings"].append(sentence)
+    if facts["changes"] and image.oob and not image.oob.ecc_step:
+        sentence = "the dump's ECC is unknown, what is written has none: nandwrite --oob makes it, --noecc does not"
         facts["warnings"].append(sentence)
     return facts
