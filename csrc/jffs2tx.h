@@ -601,11 +601,11 @@ struct jx_probe {
 /* len bytes of image; oob_bytes that do not count as such follow each page_bytes (0: none do). */
 int jx_probe_image(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, struct jx_probe *out);
 
-/* Evidence that oob_bytes follow each page_bytes of a file. Nodes that reach beyond their page tell, some 64 of them: */
+/* Evidence that oob_bytes follow each page_bytes of a file. Inode nodes and dirents that reach beyond a page tell, some
+ * 64 of them. Where more are torn than whole the rest is not looked for. */
 struct jx_oob_probe {
     uint32_t across;       /* whole if they go on in the next page, the OOB left out */
-    uint32_t straight;     /* whole if they go on in what would be OOB */
-    uint32_t torn;         /* neither */
+    uint32_t torn;         /* not */
     uint32_t cleanmarkers; /* in the OOB, all in one place of it and in one byte order */
     uint32_t apart_bytes;  /* of data: the largest power of two of which all their pages start at a multiple */
     uint32_t big;          /* their byte order, enum jx_endian */

@@ -119,22 +119,18 @@ int jx_probe_image(const void *data, uint32_t len, uint32_t page_bytes, uint32_t
 #define NODE_MAX_BYTES 8192u
 #define OOB_MIN_BYTES 16u
 
-/* Whether all CRCs of a dirent or inode node hold; other nodes tell nothing. */
+/* Whether all CRCs of an inode node or a dirent hold. */
 static int is_whole(int endian, const uint8_t *node, const struct jx_header *h)
 {
     struct jx_inode inode;
     struct jx_dirent dirent;
-    switch (h->nodetype | JX_ACCURATE) {
-    case JX_NODE_INODE:
+    if ((h->nodetype | JX_ACCURATE) == JX_NODE_INODE)
         return h->totlen >= JX_INODE_BYTES && jx_decode_inode(endian, node, &inode) == JX_GOOD &&
                inode.csize <= h->totlen - JX_INODE_BYTES &&
                jx_crc32(0, node + JX_INODE_BYTES, inode.csize) == inode.data_crc;
-    case JX_NODE_DIRENT:
-        return h->totlen >= JX_DIRENT_BYTES && jx_decode_dirent(endian, node, &dirent) == JX_GOOD &&
-               dirent.nsize <= h->totlen - JX_DIRENT_BYTES &&
-               jx_crc32(0, node + JX_DIRENT_BYTES, dirent.nsize) == dirent.name_crc;
-    default: return 0;
-    }
+    return h->totlen >= JX_DIRENT_BYTES && jx_decode_dirent(endian, node, &dirent) == JX_GOOD &&
+           dirent.nsize <= h->totlen - JX_DIRENT_BYTES &&
+           jx_crc32(0, node + JX_DIRENT_BYTES, dirent.nsize) == dirent.name_crc;
 }
 
 /* Counts over the pages that hold nodes. */
@@ -147,12 +143,13 @@ static void probe_crossing(const struct jx_span *s, int endian, uint32_t ofs, co
                            struct jx_oob_probe *out)
 {
     uint8_t buf[NODE_MAX_BYTES];
+    uint16_t type = h->nodetype | JX_ACCURATE;
+    if (type != JX_NODE_INODE && type != JX_NODE_DIRENT)
+        return;
     if (h->totlen > sizeof buf || h->totlen > s->bytes_len - ofs)
         return;
     if (is_whole(endian, peek(s, ofs, h->totlen, buf), h))
         out->across++;
-    else if (is_whole(endian, jx_span_at(s, ofs), h))
-        out->straight++;
     else
         out->torn++;
 }
@@ -249,11 +246,11 @@ int jx_probe_oob(const void *data, uint32_t len, uint32_t page_bytes, uint32_t o
         return JX_EINVAL;
     memset(out, 0, sizeof(*out));
     out->oob = usual_oob(page_bytes, oob_bytes);
-    for (uint32_t page = 0; page < len && out->across + out->straight + out->torn < ENOUGH_NODES; page += page_bytes)
+    for (uint32_t page = 0; page < len && out->across + out->torn < ENOUGH_NODES; page += page_bytes)
         probe_page(&s, page, out, &use);
     if (use.marked > use.pages / 2)
         out->oob.bad_at = JX_NO_BAD_MARK;
-    if (out->straight > out->across)
+    if (out->torn > out->across) /* no dump */
         return JX_OK;
     for (uint32_t page = 0; page < len; page += page_bytes)
         if (page % 4096 == 0) /* the smallest eraseblock */

@@ -14,7 +14,7 @@ SIZE_MAX_BYTES = 0xFFFFFFFF  # offsets are 32 bits in the core, as they are on t
 #: (page, OOB) of chips on which JFFS2 is found.
 USUAL = ((512, 16), (2048, 64), (2048, 128), (4096, 128), (4096, 224), (4096, 256))
 OOB_MIN_BYTES = 16
-ENOUGH_NODES = 4  # that go on in the next page, with none that does not
+ENOUGH_NODES = 4  # that go on in the next page, no more that do not
 ENOUGH_CLEANMARKERS = 2  # in the same place of two OOBs
 
 
@@ -25,7 +25,6 @@ class Dump:
     page_size: int
     oob: Oob
     across: int
-    straight: int
     torn: int
     cleanmarkers: int
     apart: int
@@ -34,13 +33,12 @@ class Dump:
     @property
     def is_certain(self) -> bool:
         """Whether the file itself proves it."""
-        if self.straight:
-            return False
-        return self.across >= ENOUGH_NODES or self.cleanmarkers >= ENOUGH_CLEANMARKERS
+        enough = self.across >= ENOUGH_NODES or self.cleanmarkers >= ENOUGH_CLEANMARKERS
+        return enough and self.across >= self.torn
 
     @property
     def is_refuted(self) -> bool:
-        return not self.across and self.straight + self.torn >= ENOUGH_NODES
+        return not self.across and self.torn >= ENOUGH_NODES
 
     @property
     def stride(self) -> int:
@@ -82,7 +80,7 @@ def _probe(content: Sequence[int], page_size: int, oob_size: int) -> Dump:
         check(lib.jx_probe_oob(data, pages * page_size, page_size, oob_size, seen), doing="looking for OOB")
     endian = "big" if seen.big else "little"
     oob = Oob.from_c(seen.oob)
-    return Dump(page_size, oob, seen.across, seen.straight, seen.torn, seen.cleanmarkers, seen.apart_bytes, endian)
+    return Dump(page_size, oob, seen.across, seen.torn, seen.cleanmarkers, seen.apart_bytes, endian)
 
 
 def _given(
