@@ -30,7 +30,7 @@ def status(image: Image) -> dict:
                 "oob_avail_bytes": geometry.oob_avail,
             },
             **dump,
-            "mounted": image.live,
+            "mounted": image.mounted,
             "endian": fs.endian,
             "summaries": fs.has_summaries,
             "space": {
