@@ -2,8 +2,8 @@
  *
  * Read through a mapping, written with pwrite: a full disk is then an error and not a
  * signal. The file is as long as its highest programmed eraseblock; behind its end the
- * device reads as erased. OOB has no place in an image: what is programmed there lives
- * as long as the handle.
+ * device reads as erased. A dump has the OOB bytes of each page behind it. In an image
+ * without, OOB has no place: what is programmed there lives as long as the handle.
  */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
@@ -16,17 +16,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "flash_memory.h"
+#include "oob.h"
 
 struct file {
     struct jx_geometry geo;
     struct jx_rules rules;
-    struct jx_content beside; /* OOB only */
+    struct jx_oob oob;        /* size_bytes 0: no dump */
+    struct jx_content beside; /* OOB only; not of a dump */
     struct jx_span mapped;
     int fd;
     int writable;
 };
 
-static int write_all(int fd, const uint8_t *p, uint32_t len, uint32_t off)
+static int write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
 {
     while (len) {
         ssize_t done = pwrite(fd, p, len, (off_t)off);
@@ -35,18 +37,18 @@ static int write_all(int fd, const uint8_t *p, uint32_t len, uint32_t off)
         if (done <= 0)
             return JX_EIO;
         p += done;
-        off += (uint32_t)done;
-        len -= (uint32_t)done;
+        off += (uint64_t)done;
+        len -= (uint64_t)done;
     }
     return JX_OK;
 }
 
-static int write_ff(int fd, uint32_t off, uint32_t len)
+static int write_ff(int fd, uint64_t off, uint64_t len)
 {
     uint8_t ff[4096];
     memset(ff, 0xff, sizeof ff);
     while (len) {
-        uint32_t part = len < sizeof ff ? len : (uint32_t)sizeof ff;
+        uint64_t part = len < sizeof ff ? len : sizeof ff;
         int err = write_all(fd, ff, part, off);
         if (err)
             return err;
@@ -59,19 +61,22 @@ static int write_ff(int fd, uint32_t off, uint32_t len)
 static void unmap(struct file *f)
 {
     if (f->mapped.bytes)
-        munmap((void *)(uintptr_t)f->mapped.bytes, f->mapped.bytes_len);
-    f->mapped = (struct jx_span){ NULL, 0 };
+        munmap((void *)(uintptr_t)f->mapped.bytes, jx_span_place(&f->mapped, f->mapped.bytes_len));
+    f->mapped.bytes = NULL;
+    f->mapped.bytes_len = 0;
 }
 
+/* len bytes of data, and the OOB among them. */
 static int map(struct file *f, uint32_t len)
 {
     unmap(f);
     if (len == 0)
         return JX_OK;
-    void *p = mmap(NULL, len, PROT_READ, MAP_SHARED, f->fd, 0);
+    void *p = mmap(NULL, jx_span_place(&f->mapped, len), PROT_READ, MAP_SHARED, f->fd, 0);
     if (p == MAP_FAILED)
         return errno == ENOMEM ? JX_ENOMEM : JX_EIO;
-    f->mapped = (struct jx_span){ p, len };
+    f->mapped.bytes = p;
+    f->mapped.bytes_len = len;
     return JX_OK;
 }
 
@@ -82,18 +87,29 @@ static int grow(struct file *f, uint32_t end)
     if (end <= have)
         return JX_OK;
     uint32_t want = ((end - 1) / f->geo.erase_size_bytes + 1) * f->geo.erase_size_bytes;
-    int err = write_ff(f->fd, have, want - have);
+    uint64_t from = jx_span_place(&f->mapped, have), to = jx_span_place(&f->mapped, want);
+    int err = write_ff(f->fd, from, to - from);
     return err ? err : map(f, want);
+}
+
+/* How many of len bytes at off the file has. */
+static uint32_t present(const struct file *f, uint32_t off, uint32_t len)
+{
+    uint32_t have = off < f->mapped.bytes_len ? f->mapped.bytes_len - off : 0;
+    return have < len ? have : len;
 }
 
 static int file_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
     const struct file *f = ctx;
-    uint32_t have = off < f->mapped.bytes_len ? f->mapped.bytes_len - off : 0;
-    if (have > len)
-        have = len;
-    if (have)
-        memcpy(buf, f->mapped.bytes + off, have);
+    const struct jx_span *s = &f->mapped;
+    uint32_t have = present(f, off, len);
+    for (uint32_t at = 0, part; at < have; at += part) {
+        part = have - at;
+        if (s->oob_bytes && part > s->page_bytes - (off + at) % s->page_bytes)
+            part = s->page_bytes - (off + at) % s->page_bytes;
+        memcpy((uint8_t *)buf + at, jx_span_at(s, off + at), part);
+    }
     if (len > have)
         memset((uint8_t *)buf + have, 0xff, len - have);
     return JX_OK;
@@ -108,7 +124,7 @@ static int file_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
     if (!err)
         err = grow(f, off + len);
     if (!err) /* what may be programmed holds no bit that is 0 and should be 1 */
-        err = write_all(f->fd, buf, len, off);
+        err = write_all(f->fd, buf, len, jx_span_place(&f->mapped, off));
     if (!err)
         jx_rules_programmed(&f->rules, &f->geo, off, len);
     return err;
@@ -117,10 +133,11 @@ static int file_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
 static int file_erase(void *ctx, uint32_t off)
 {
     struct file *f = ctx;
-    uint32_t have = off < f->mapped.bytes_len ? f->mapped.bytes_len - off : 0;
     if (!f->writable)
         return JX_EIO;
-    int err = write_ff(f->fd, off, have < f->geo.erase_size_bytes ? have : f->geo.erase_size_bytes);
+    uint32_t have = present(f, off, f->geo.erase_size_bytes);
+    uint64_t from = jx_span_place(&f->mapped, off), to = jx_span_place(&f->mapped, off + have);
+    int err = write_ff(f->fd, from, to - from);
     if (err)
         return err;
     jx_rules_erased(&f->rules, &f->geo, off / f->geo.erase_size_bytes);
@@ -175,6 +192,109 @@ static const struct jx_flash_ops file_ops = {
     .close = file_close,
 };
 
+/* ---- dumps: OOB behind each page -------------------------------------------- */
+
+/* The OOB of the page at off, or NULL where the file ends before it: erased. */
+static const uint8_t *dump_oob(const struct file *f, uint32_t off)
+{
+    return off < f->mapped.bytes_len ? jx_span_at(&f->mapped, off) + f->mapped.page_bytes : NULL;
+}
+
+/* As nand_block_bad, for chips that mark the first page and for those that mark the second one as well. */
+static int dump_is_bad(void *ctx, uint32_t off)
+{
+    const struct file *f = ctx;
+    uint32_t pages = jx_pages_per_block(&f->geo) < 2 ? 1 : 2;
+    for (uint32_t page = 0; f->oob.bad_at != JX_NO_BAD_MARK && page < pages; page++) {
+        const uint8_t *oob = dump_oob(f, off + page * f->geo.write_size_bytes);
+        if (oob && oob[f->oob.bad_at] != 0xff)
+            return 1;
+    }
+    return 0;
+}
+
+static int in_bad_block(struct file *f, uint32_t off)
+{
+    return dump_is_bad(f, off - off % f->geo.erase_size_bytes);
+}
+
+/* The ECC bytes of the steps in which len bytes at off, in one page, were programmed. */
+static int write_ecc(struct file *f, uint32_t off, uint32_t len)
+{
+    uint32_t step = f->oob.ecc_step_bytes, in_page = off % f->geo.write_size_bytes, page = off - in_page;
+    uint8_t oob[JX_HAMMING_OOB_MAX];
+    memcpy(oob, dump_oob(f, page), f->oob.size_bytes);
+    for (uint32_t i = in_page / step; i * step < in_page + len; i++) {
+        uint8_t code[JX_HAMMING_BYTES];
+        jx_hamming(jx_span_at(&f->mapped, page + i * step), step, code);
+        for (uint32_t k = 0; k < JX_HAMMING_BYTES; k++)
+            oob[jx_hamming_at(f->oob.size_bytes, i * JX_HAMMING_BYTES + k)] = code[k];
+    }
+    return write_all(f->fd, oob, f->oob.size_bytes, jx_span_place(&f->mapped, page) + f->geo.write_size_bytes);
+}
+
+static int dump_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
+{
+    struct file *f = ctx;
+    if (in_bad_block(f, off))
+        return JX_EIO;
+    int err = file_prog(ctx, off, buf, len);
+    return !err && f->oob.ecc_step_bytes ? write_ecc(f, off, len) : err;
+}
+
+static int dump_erase(void *ctx, uint32_t off) { return in_bad_block(ctx, off) ? JX_EIO : file_erase(ctx, off); }
+
+static int dump_oob_read(void *ctx, uint32_t off, void *buf, uint32_t len)
+{
+    const struct file *f = ctx;
+    const uint8_t *oob = dump_oob(f, off);
+    if (oob)
+        memcpy(buf, oob + f->oob.free_at, len);
+    else
+        memset(buf, 0xff, len);
+    return JX_OK;
+}
+
+static int dump_oob_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
+{
+    struct file *f = ctx;
+    if (!f->writable || in_bad_block(f, off))
+        return JX_EIO;
+    int err = grow(f, off + f->geo.write_size_bytes);
+    if (err)
+        return err;
+    if (!jx_all_ff(dump_oob(f, off) + f->oob.free_at, f->geo.oob_avail_bytes))
+        return JX_EFLASH;
+    return write_all(f->fd, buf, len, jx_span_place(&f->mapped, off) + f->geo.write_size_bytes + f->oob.free_at);
+}
+
+/* None to mark blocks bad: what fails to be written is the file, not a block. */
+static const struct jx_flash_ops dump_ops = {
+    .read = file_read,
+    .prog = dump_prog,
+    .erase = dump_erase,
+    .is_bad = dump_is_bad,
+    .oob_read = dump_oob_read,
+    .oob_prog = dump_oob_prog,
+    .sync = file_sync,
+    .close = file_close,
+};
+
+static int check_oob(const struct jx_oob *oob, const struct jx_geometry *g)
+{
+    if (!jx_is_nand(g) || !oob->size_bytes || oob->size_bytes > g->write_size_bytes)
+        return JX_EGEOMETRY;
+    if (oob->free_at > oob->size_bytes || g->oob_avail_bytes > oob->size_bytes - oob->free_at)
+        return JX_EGEOMETRY;
+    if (oob->bad_at != JX_NO_BAD_MARK && oob->bad_at >= oob->size_bytes)
+        return JX_EGEOMETRY;
+    if (oob->ecc_step_bytes && !jx_hamming_fits(g->write_size_bytes, oob->size_bytes, oob->ecc_step_bytes))
+        return JX_EGEOMETRY;
+    return JX_OK;
+}
+
+/* ---- opening ------------------------------------------------------------------ */
+
 static int open_image(struct file *f, const char *path)
 {
     struct stat st;
@@ -183,15 +303,19 @@ static int open_image(struct file *f, const char *path)
         return errno == ENOENT || errno == ENOTDIR ? JX_ENOENT : JX_EIO;
     if (fstat(f->fd, &st) || !S_ISREG(st.st_mode))
         return JX_EIO;
-    if (st.st_size > (off_t)f->geo.size_bytes)
-        return JX_EGEOMETRY;
-    return map(f, (uint32_t)st.st_size);
+    uint64_t size = (uint64_t)st.st_size, page = f->geo.write_size_bytes;
+    if (f->oob.size_bytes) {
+        if (size % (page + f->oob.size_bytes))
+            return JX_EGEOMETRY;
+        size = size / (page + f->oob.size_bytes) * page;
+    }
+    return size > f->geo.size_bytes ? JX_EGEOMETRY : map(f, (uint32_t)size);
 }
 
-static int open_oob(struct file *f)
+static int open_beside(struct file *f)
 {
     size_t len = (size_t)jx_oob_per_block(&f->geo) * jx_block_count(&f->geo);
-    if (len == 0)
+    if (len == 0 || f->oob.size_bytes)
         return JX_OK;
     f->beside.oob = malloc(len);
     if (!f->beside.oob)
@@ -200,25 +324,32 @@ static int open_oob(struct file *f)
     return JX_OK;
 }
 
-int jx_flash_open_file(const char *path, const struct jx_geometry *geo, int writable, jx_flash **out)
+int jx_flash_open_file(const char *path, const struct jx_geometry *geo, const struct jx_oob *oob, int writable,
+                       jx_flash **out)
 {
     int err = jx_geometry_check(geo);
+    if (!err && oob)
+        err = check_oob(oob, geo);
     if (err)
         return err;
     struct file *f = calloc(1, sizeof *f);
     if (!f)
         return JX_ENOMEM;
     f->geo = *geo;
+    if (oob) {
+        f->oob = *oob;
+        f->mapped = (struct jx_span){ NULL, 0, geo->write_size_bytes, oob->size_bytes };
+    }
     f->writable = writable != 0;
     f->fd = -1;
     err = open_image(f, path);
     if (!err)
         err = jx_rules_open(&f->rules, geo);
     if (!err)
-        err = open_oob(f);
+        err = open_beside(f);
     if (err) {
         file_close(f);
         return err;
     }
-    return jx_flash_new(&file_ops, f, geo, out);
+    return jx_flash_new(oob ? &dump_ops : &file_ops, f, geo, out);
 }

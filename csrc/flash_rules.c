@@ -88,7 +88,7 @@ static void learn(struct jx_rules *r, const struct jx_geometry *g, struct jx_spa
         if (off >= content.bytes_len)
             return;
         uint32_t have = content.bytes_len - off < unit ? content.bytes_len - off : unit;
-        if (!jx_all_ff(content.bytes + off, have))
+        if (!jx_all_ff(jx_span_at(&content, off), have))
             jx_rules_programmed(r, g, off, unit);
     }
 }

@@ -17,11 +17,23 @@ struct jx_rules {
 
 #define JX_FLOOR_UNKNOWN UINT32_MAX
 
-/* The first `bytes_len` bytes of a device; what lies behind them reads as erased. */
+/* The first `bytes_len` bytes of a device; what lies behind them reads as erased. oob_bytes that are no part of these
+ * follow each page_bytes; 0: none do. */
 struct jx_span {
     const uint8_t *bytes;
     uint32_t bytes_len;
+    uint32_t page_bytes, oob_bytes;
 };
+
+/* How far from the start the byte at off of the device stands; it goes on so up to the page's end. */
+static inline uint64_t jx_span_place(const struct jx_span *s, uint32_t off)
+{
+    return s->oob_bytes ? off + (uint64_t)(off / s->page_bytes) * s->oob_bytes : off;
+}
+static inline const uint8_t *jx_span_at(const struct jx_span *s, uint32_t off)
+{
+    return s->bytes + jx_span_place(s, off);
+}
 
 static inline int jx_is_paged(const struct jx_geometry *g) { return g->kind != JX_NOR; }
 static inline uint32_t jx_program_unit(const struct jx_geometry *g)

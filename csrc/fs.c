@@ -7,95 +7,6 @@
 
 #define ENOUGH_HEADERS 64u /* of one byte order more than of the other: no need to look further */
 
-/* ---- evidence --------------------------------------------------------------- */
-
-struct probe {
-    struct jx_probe *out;
-    const uint8_t *data;
-    uint32_t len;
-    uint32_t cleanmarkers_at; /* all their places, or'ed: the lowest bit is the largest power of two between them */
-    uint32_t by_summary;      /* eraseblock that the summaries speak of; JX_NONE: they differ */
-    uint32_t crossed;         /* powers of two that some node crosses: bit i for 1 << i */
-};
-
-/* A summary says where it starts in its eraseblock, and reaches to the end of it. */
-static void probe_summary(struct probe *p, int endian, uint32_t ofs, uint32_t totlen)
-{
-    const uint8_t *marker = p->data + ofs + totlen - JX_MARKER_BYTES;
-    if (totlen < JX_SUMMARY_BYTES + JX_MARKER_BYTES || get32(endian, marker + 4) != JX_SUMMARY_MAGIC)
-        return;
-    uint32_t start = get32(endian, marker), size = start + totlen;
-    if (start > ofs || size % 4096 || (ofs - start) % size)
-        return;
-    p->out->summaries++;
-    p->by_summary = !p->by_summary || p->by_summary == size ? size : JX_NONE;
-}
-
-static void probe_node(struct probe *p, int endian, uint32_t ofs, const struct jx_header *h)
-{
-    uint32_t end = ofs + h->totlen;
-    if ((h->nodetype | JX_ACCURATE) == JX_NODE_CLEANMARKER) {
-        p->out->cleanmarkers++;
-        p->cleanmarkers_at |= ofs;
-    }
-    if (h->nodetype == JX_NODE_SUMMARY)
-        probe_summary(p, endian, ofs, h->totlen);
-    for (uint32_t bit = 12; bit < 31; bit++)
-        if (ofs >> bit != (end - 1) >> bit)
-            p->crossed |= 1u << bit;
-    if (end > p->out->end)
-        p->out->end = end;
-}
-
-static uint32_t count_order(struct probe *p, int endian)
-{
-    uint32_t n = 0;
-    for (uint32_t ofs = 0; p->len >= JX_HEADER_BYTES && ofs <= p->len - JX_HEADER_BYTES;) {
-        struct jx_header h;
-        if (jx_decode_header(endian, p->data + ofs, &h) != JX_GOOD || h.totlen < JX_HEADER_BYTES || h.totlen > p->len - ofs) {
-            ofs += 4;
-            continue;
-        }
-        probe_node(p, endian, ofs, &h);
-        n++;
-        if (jx_pad4(h.totlen) > p->len - ofs)
-            break;
-        ofs += jx_pad4(h.totlen);
-    }
-    return n;
-}
-
-/* Summaries know it; the first two cleanmarkers stand one eraseblock apart; else only nodes that end at a boundary tell. */
-static void probe_erase_size(struct probe *p)
-{
-    struct jx_probe *out = p->out;
-    uint32_t apart = p->cleanmarkers_at & (0u - p->cleanmarkers_at);
-    for (uint32_t bit = 12; bit < 31 && !out->uncrossed_bytes; bit++)
-        if (!(p->crossed >> bit & 1))
-            out->uncrossed_bytes = 1u << bit;
-    if (out->summaries && p->by_summary != JX_NONE && p->by_summary >= out->uncrossed_bytes) {
-        out->erase_size_bytes = p->by_summary;
-        out->evidence = 2;
-    } else if (apart && apart >= out->uncrossed_bytes) {
-        out->erase_size_bytes = apart;
-        out->evidence = 2;
-    } else if (p->crossed) {
-        out->erase_size_bytes = out->uncrossed_bytes;
-        out->evidence = out->erase_size_bytes ? 1 : 0;
-    }
-}
-
-int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out)
-{
-    struct probe p = {.out = out, .data = data, .len = len};
-    memset(out, 0, sizeof(*out));
-    out->little = count_order(&p, JX_LITTLE);
-    out->big = count_order(&p, JX_BIG);
-    if (out->little || out->big)
-        probe_erase_size(&p);
-    return JX_OK;
-}
-
 /* ---- open and close ------------------------------------------------------------ */
 
 /* The order of which there are more well-formed headers; little where there are none. */
@@ -111,7 +22,7 @@ static int find_endian(struct jx_fs *fs)
         err = jx_flash_read_forgiving(fs->flash, b * geo->erase_size_bytes, buf, geo->erase_size_bytes);
         struct jx_probe p;
         if (!err)
-            jx_probe_image(buf, geo->erase_size_bytes, &p);
+            jx_probe_image(buf, geo->erase_size_bytes, 0, 0, &p);
         if (!err) {
             found[JX_LITTLE] += p.little;
             found[JX_BIG] += p.big;

@@ -78,11 +78,24 @@ const char *jx_strerror(int error);
 
 /* Memory, all erased. */
 int jx_flash_open_memory(const struct jx_geometry *geo, jx_flash **out);
+/* Where things stand in the OOB bytes that a dump of a NAND has behind each page; offsets are from the first of them. */
+struct jx_oob {
+    uint32_t size_bytes;     /* behind each page, at most as many as a page has */
+    uint32_t free_at;        /* first of the geometry's oob_avail_bytes */
+    uint32_t bad_at;         /* not 0xFF in an eraseblock's first or second page: it is bad. JX_NO_BAD_MARK: none is */
+    uint32_t ecc_step_bytes; /* 256, 512: pages that are programmed get software Hamming ECC (where Linux has it, for
+                              * OOB of 16, 64 and 128 bytes). 0: their ECC bytes stay 0xFF */
+};
+enum { JX_NO_BAD_MARK = 0x7fffffff };
+
 /* An image file, mapped. Shorter than geo->size_bytes: the rest reads as erased, and
- * the file grows, to the end of that eraseblock, only when something is programmed there. OOB
- * lives as long as the handle, and there is no bad-block table. Programming or erasing what was
- * opened read-only is JX_EIO. JX_ENOENT, JX_EIO, JX_EGEOMETRY (longer than size_bytes). */
-int jx_flash_open_file(const char *path, const struct jx_geometry *geo, int writable, jx_flash **out);
+ * the file grows, to the end of that eraseblock, only when something is programmed there.
+ * Without oob (NULL) what is programmed in the OOB lives as long as the handle, and no block is bad. With it the file is
+ * a dump: its OOB is read and written in place, data in it are neither checked nor corrected by ECC, and programming
+ * or erasing a bad block is JX_EIO. Programming or erasing what was opened read-only is JX_EIO.
+ * JX_ENOENT, JX_EIO, JX_EGEOMETRY (longer than size_bytes, ends within a page, impossible oob). */
+int jx_flash_open_file(const char *path, const struct jx_geometry *geo, const struct jx_oob *oob, int writable,
+                       jx_flash **out);
 /* /dev/mtdN of Linux; all of the geometry comes from the kernel. It does not keep others away from the device: the
  * caller does, and looks for mounts. JX_ENOENT, JX_EIO (may not be opened, or an ioctl fails), JX_EINVAL (no MTD
  * character device, or not Linux), JX_EGEOMETRY (DataFlash, UBI volumes, MLC NAND, over 4 GiB). */
@@ -593,7 +606,22 @@ struct jx_probe {
     uint32_t uncrossed_bytes;   /* smallest power of two >= 4096 of which no node crosses a multiple */
     uint32_t end;               /* where the last node ends */
 };
-int jx_probe_image(const void *data, uint32_t len, struct jx_probe *out);
+/* len bytes of image; oob_bytes that do not count as such follow each page_bytes (0: none do). */
+int jx_probe_image(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, struct jx_probe *out);
+
+/* Evidence that oob_bytes follow each page_bytes of a file. Inode nodes and dirents that reach beyond a page tell, some
+ * 64 of them. Where more are torn than whole the rest is not looked for. */
+struct jx_oob_probe {
+    uint32_t across;       /* whole if they go on in the next page, the OOB left out */
+    uint32_t torn;         /* not */
+    uint32_t cleanmarkers; /* in the OOB, all in one place of it and in one byte order */
+    uint32_t apart_bytes;  /* of data: the largest power of two of which all their pages start at a multiple */
+    uint32_t big;          /* their byte order, enum jx_endian */
+    struct jx_oob oob;     /* free_at: where the cleanmarkers stand, else where Linux has the free bytes; bad_at: none
+                            * where that byte is in use in most pages that hold nodes; ecc_step_bytes: what the pages show */
+};
+/* len: whole pages, without their OOB. JX_EINVAL: impossible sizes. */
+int jx_probe_oob(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, struct jx_oob_probe *out);
 
 /* CDEF END */
 

@@ -84,13 +84,20 @@ def medium_options(command: Callable) -> Callable:
 
     @click.option("--erase-size", type=Size(), help="Size of an eraseblock.")
     @click.option("--page-size", type=Size(), help="Page of a page-programmed NAND; without it bit-writable NOR.")
+    @click.option("--oob-size", type=Size(), help="OOB behind each page of a dump, as nanddump --oob writes it.")
     @click.option(
         "--device-size", type=Size(), help="Size of the device where the image is shorter; the rest is erased."
     )
     @click.option("--endian", type=click.Choice(["little", "big"]), help="Byte order.")
     @functools.wraps(command)
-    def wrapper(erase_size, page_size, device_size, endian, **arguments):
-        medium = {"erase_size": erase_size, "page_size": page_size, "device_size": device_size, "endian": endian}
+    def wrapper(erase_size, page_size, oob_size, device_size, endian, **arguments):
+        medium = {
+            "erase_size": erase_size,
+            "page_size": page_size,
+            "oob_size": oob_size,
+            "device_size": device_size,
+            "endian": endian,
+        }
         return command(medium=medium, **arguments)
 
     return wrapper

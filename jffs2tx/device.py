@@ -53,6 +53,25 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True)
+class Oob:
+    """Where things stand in the OOB bytes behind each page of a dump, in bytes from the first of them."""
+
+    size: int
+    free_at: int  # the geometry's oob_avail bytes: where cleanmarkers go
+    bad_at: int | None  # not 0xFF in the first or second page of an eraseblock: it is bad. None: no block is
+    ecc_step: int = 0  # bytes that one software Hamming ECC of Linux covers; 0: of what is programmed none is kept
+
+    def to_c(self):
+        bad_at = lib.JX_NO_BAD_MARK if self.bad_at is None else self.bad_at
+        return ffi.new("struct jx_oob *", [self.size, self.free_at, bad_at, self.ecc_step])
+
+    @classmethod
+    def from_c(cls, oob) -> Oob:
+        bad_at = None if oob.bad_at == lib.JX_NO_BAD_MARK else oob.bad_at
+        return cls(oob.size_bytes, oob.free_at, bad_at, oob.ecc_step_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class FlashStats:
     """What a device has done since it was opened. Sizes are bytes."""
 
@@ -84,10 +103,15 @@ class Flash:
         return flash
 
     @classmethod
-    def file(cls, path: str | os.PathLike[str], geometry: Geometry, writable: bool = False) -> Flash:
-        """An image file, mapped. Raises NotFound, MediumError, GeometryError."""
+    def file(
+        cls, path: str | os.PathLike[str], geometry: Geometry, writable: bool = False, *, oob: Oob | None = None
+    ) -> Flash:
+        """An image file, mapped; with oob a dump that has it behind each page. Raises NotFound, MediumError,
+        GeometryError.
+        """
         out = ffi.new("jx_flash **")
-        code = lib.jx_flash_open_file(os.fsencode(path), geometry.to_c(), writable, out)
+        layout = oob.to_c() if oob else ffi.NULL
+        code = lib.jx_flash_open_file(os.fsencode(path), geometry.to_c(), layout, writable, out)
         check(code, doing="opening the image", path=os.fsdecode(path))
         return cls(out[0])
 

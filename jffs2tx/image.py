@@ -8,20 +8,21 @@ import functools
 import mmap
 import os
 import stat
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 from jffs2tx import mtd
 from jffs2tx._ffi import ffi, lib
-from jffs2tx.device import Flash, Geometry
+from jffs2tx.device import Flash, Geometry, Oob
 from jffs2tx.errors import Busy, FormatError, GeometryError, IsADirectory, Refused
 from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.mounts import MTD_BLOCK_MAJOR
+from jffs2tx.oob import SIZE_MAX_BYTES, Dump, find_dump
 from jffs2tx.progress import format_bytes
 from jffs2tx.readers import DEFAULT_READERS
 
-SIZE_MAX_BYTES = 0xFFFFFFFF  # offsets are 32 bits in the core, as they are on the medium
 ERASE_SIZE_MIN_BYTES = 4096
 PAGE_SIZES_BYTES = range(256, 65537)
 OOB_AVAIL_BYTES = 8  # what a cleanmarker takes; every NAND has as much
@@ -64,6 +65,7 @@ class Image:
         lock: ExitStack,
         *,
         assumed_subpage: int | None = None,
+        oob: Oob | None = None,
         mounted: str | None = None,
         reader: tuple[str, str | None] = (DEFAULT_READERS[0], None),
     ) -> None:
@@ -74,6 +76,8 @@ class Image:
         self.guesses = guesses
         #: The subpage in bytes where it was assumed: an image file does not tell.
         self.assumed_subpage = assumed_subpage
+        #: What follows each page in the file, which is a dump then.
+        self.oob = oob
         #: Where the running kernel has this very file system mounted, read-only; the flash is live then.
         self.mounted = mounted
         #: Who is taken to read it where the user names nobody, and the evidence.
@@ -110,6 +114,7 @@ def open_image(
     writable: bool = False,
     erase_size: int | None = None,
     page_size: int | None = None,
+    oob_size: int | None = None,
     device_size: int | None = None,
     endian: str | None = None,
     subpage_size: int | None = None,
@@ -117,25 +122,31 @@ def open_image(
     """A target as a flash; sizes in bytes.
 
     An MTD device is what the kernel says. An image file is a page-programmed NAND with page_size, else bit-writable
-    NOR; what is not given is found by evidence, or guessed and said in `guesses`. Raises GeometryError where what is
-    given contradicts the target, FormatError where it is no JFFS2, Refused where it is neither file nor MTD device,
-    Busy where it is mounted read-write or another process writes to it. Mounted read-only, it is live (Flash.live).
+    NOR; with oob_size it is a dump of a NAND that has so many bytes of OOB behind each page. What is not given is found
+    by evidence, or guessed and said in `guesses`. Raises GeometryError where what is given contradicts the target,
+    FormatError where it is no JFFS2, Refused where it is neither file nor MTD device, Busy where it is mounted
+    read-write or another process writes to it. Mounted read-only, it is live (Flash.live).
     """
     path = os.fspath(target)
     mode = os.stat(path).st_mode
     if stat.S_ISCHR(mode):
         given = {"eraseblock": erase_size, "page": page_size, "device": device_size, "subpage": subpage_size}
+        if oob_size is not None:
+            raise GeometryError("is a device; the size of the OOB is said of a dump in a file", path=path)
         return _open_device(path, writable, given, endian)
     with ExitStack() as undo:
         file = undo.enter_context(_open_file(path, writable))
         size = os.fstat(file.fileno()).st_size
-        probe = _probe(file, size, path)
         guesses: list[str] = []
+        dump, probe = _look(file, size, path, page_size, oob_size, guesses)
+        if dump:
+            page_size, size = dump.page_size, size // dump.stride * dump.page_size
         geometry = _geometry(path, size, probe, guesses, erase_size, page_size, device_size, subpage_size)
         order = _endian(path, probe, guesses, endian)
-        flash = Flash.file(path, geometry, writable)
+        oob = dump.oob if dump else None
+        flash = Flash.file(path, geometry, writable, oob=oob)
         assumed = geometry.subpage_size if page_size and subpage_size is None else None
-        return Image(path, flash, order, guesses, undo.pop_all(), assumed_subpage=assumed)
+        return Image(path, flash, order, guesses, undo.pop_all(), assumed_subpage=assumed, oob=oob)
 
 
 def _open_device(path: str, writable: bool, given: dict[str, int | None], endian: str | None) -> Image:
@@ -188,17 +199,33 @@ def _locked(path: str, writable: bool):
 # ---- evidence --------------------------------------------------------------------------------------------------------
 
 
-def _probe(file, size: int, path: str) -> Probe:
+def _look(
+    file, size: int, path: str, page_size: int | None, oob_size: int | None, guesses: list[str]
+) -> tuple[Dump | None, Probe]:
     """Raises FormatError, GeometryError."""
+    if page_size is not None and not (_is_power_of_two(page_size) and page_size in PAGE_SIZES_BYTES):
+        raise GeometryError(f"a page of {page_size} bytes is impossible: it is a power of two from 256", path=path)
+    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else nullcontext(b"") as content:
+        dump = find_dump(path, content, page_size, oob_size, guesses)
+        probe = _probe(content, dump, path)
+    if not (probe.little or probe.big or probe.erased):
+        raise FormatError("is no JFFS2 image: not one node in it is well formed", path=path)
+    return dump, probe
+
+
+def _probe(content: Sequence[int], dump: Dump | None, path: str) -> Probe:
+    """Raises GeometryError."""
+    page_size, oob_size = (dump.page_size, dump.oob.size) if dump else (0, 0)
+    size = len(content) // dump.stride * page_size if dump else len(content)
     if size > SIZE_MAX_BYTES:
         raise GeometryError(f"is {format_bytes(size)}, more than the 4 GiB that JFFS2 can address", path=path)
     found = ffi.new("struct jx_probe *")
-    erased = True
-    if size:
-        with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content, ffi.from_buffer(content) as data:
-            lib.jx_probe_image(data, size, found)
-            erased = not (found.little or found.big) and _is_erased(content)
-    probe = Probe(
+    with ffi.from_buffer(content) as data:
+        lib.jx_probe_image(data, size, page_size, oob_size, found)
+    if dump and dump.cleanmarkers:
+        _count_markers(found, dump)
+    erased = not (found.little or found.big) and _is_erased(content, page_size, oob_size)
+    return Probe(
         found.little,
         found.big,
         found.cleanmarkers,
@@ -209,13 +236,21 @@ def _probe(file, size: int, path: str) -> Probe:
         found.end,
         erased,
     )
-    if not (probe.little or probe.big or probe.erased):
-        raise FormatError("is no JFFS2 image: not one node in it is well formed", path=path)
-    return probe
 
 
-def _is_erased(content: mmap.mmap, step: int = 1 << 20) -> bool:
-    return all(not content[at : at + step].strip(b"\xff") for at in range(0, len(content), step))
+def _count_markers(found, dump: Dump) -> None:
+    """Cleanmarkers in the OOB say as much as those in the data of other flash."""
+    if not (found.little or found.big):
+        setattr(found, dump.endian, dump.cleanmarkers)
+    if found.evidence == CERTAIN or dump.cleanmarkers < ENOUGH_CLEANMARKERS or dump.apart < found.uncrossed_bytes:
+        return
+    found.cleanmarkers, found.erase_size_bytes, found.evidence = dump.cleanmarkers, dump.apart, CERTAIN
+
+
+def _is_erased(content: Sequence[int], page_size: int, oob_size: int) -> bool:
+    """Whether all is 0xFF but for the OOB."""
+    step = page_size + oob_size or 1 << 20
+    return all(not content[at : at + (page_size or step)].strip(b"\xff") for at in range(0, len(content), step))
 
 
 def _endian(path: str, probe: Probe, guesses: list[str], endian: str | None) -> str:
@@ -244,8 +279,6 @@ def _geometry(
     """Raises GeometryError."""
     if not size and device_size is None:
         raise GeometryError("is empty; --device-size says how large the erased device is", path=path)
-    if page_size is not None and not (_is_power_of_two(page_size) and page_size in PAGE_SIZES_BYTES):
-        raise GeometryError(f"a page of {page_size} bytes is impossible: it is a power of two from 256", path=path)
     if erase_size is None:
         erase_size = _find_erase_size(size, probe, guesses, page_size)
     else:

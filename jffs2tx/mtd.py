@@ -68,7 +68,7 @@ def _count_nodes(flash: Flash) -> tuple[int, int, bool]:
         if flash.is_bad(offset):
             continue
         block = flash.read(offset, size, forgiving=True)
-        lib.jx_probe_image(block, size, found)
+        lib.jx_probe_image(block, size, 0, 0, found)
         little, big = little + found.little, big + found.big
         erased = erased and not block.strip(b"\xff")
         if abs(little - big) >= ENOUGH_NODES:

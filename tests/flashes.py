@@ -101,5 +101,5 @@ def simulator(geo, start=ffi.NULL):
     return opened(lib.jx_sim_open, geo, start)
 
 
-def image(path, geo, writable=True):
-    return opened(lib.jx_flash_open_file, str(path).encode(), geo, writable)
+def image(path, geo, writable=True, oob=ffi.NULL):
+    return opened(lib.jx_flash_open_file, str(path).encode(), geo, oob, writable)

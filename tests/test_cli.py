@@ -101,7 +101,7 @@ def test_manifest_to_nowhere(tmp_path, capsys):
 
 # ---- how the operations are called -----------------------------------------------------------------------------------
 
-NO_MEDIUM = {"erase_size": None, "page_size": None, "device_size": None, "endian": None}
+NO_MEDIUM = {"erase_size": None, "page_size": None, "oob_size": None, "device_size": None, "endian": None}
 
 
 def test_plan(fake, upgrade, capsys):
@@ -118,7 +118,8 @@ def test_plan(fake, upgrade, capsys):
 
 
 def test_apply_with_every_option(fake, upgrade, capsys):
-    medium = ["--erase-size", "128KiB", "--page-size", "2048", "--device-size", "0x4000000", "--endian", "big"]
+    medium = ["--erase-size", "128KiB", "--page-size", "2048", "--oob-size", "64", "--device-size", "0x4000000"]
+    medium += ["--endian", "big"]
     choice = ["--strategy", "seal", "--reader", "linux-summary", "--reader", "u-boot-summary"]
     assert main(["apply", "image", *upgrade, *medium, *choice, "--json", "--quiet"]) == 0
     name, options = fake.called
@@ -126,7 +127,7 @@ def test_apply_with_every_option(fake, upgrade, capsys):
     assert options["strategy"] == "seal"
     assert options["readers"] == ("linux-summary", "u-boot-summary")
     assert options["progress"] is None
-    sizes = {"erase_size": 131072, "page_size": 2048, "device_size": 64 << 20, "endian": "big"}
+    sizes = {"erase_size": 131072, "page_size": 2048, "oob_size": 64, "device_size": 64 << 20, "endian": "big"}
     assert fake.opened == ("image", {"writable": True, **sizes})
     assert json.loads(capsys.readouterr().out) == fake.answer
 

@@ -230,7 +230,7 @@ def test_impossible_geometry(name, tmp_path):
     path = str(tmp_path / "image").encode()
     assert refused(lib.jx_flash_open_memory, BAD[name]) == lib.JX_EGEOMETRY
     assert refused(lib.jx_sim_open, BAD[name], ffi.NULL) == lib.JX_EGEOMETRY
-    assert refused(lib.jx_flash_open_file, path, BAD[name], True) == lib.JX_EGEOMETRY
+    assert refused(lib.jx_flash_open_file, path, BAD[name], ffi.NULL, True) == lib.JX_EGEOMETRY
 
 
 # ---- image files -------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_read_only_file(tmp_path):
 
 def test_files_that_cannot_be_opened(tmp_path):
     def error(path, writable=True):
-        return refused(lib.jx_flash_open_file, os.fsencode(path), nor(), writable)
+        return refused(lib.jx_flash_open_file, os.fsencode(path), nor(), ffi.NULL, writable)
 
     (tmp_path / "long").write_bytes(b"\xff" * (4 * BLOCK + 1))
     assert error(tmp_path / "long") == lib.JX_EGEOMETRY

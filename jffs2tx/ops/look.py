@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jffs2tx._ffi import lib
+from jffs2tx.device import Oob
 from jffs2tx.errors import InvalidValue, IsADirectory, Jffs2txError, about
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.image import Image
@@ -16,6 +17,7 @@ from jffs2tx.tree import entry_of
 def status(image: Image) -> dict:
     """Geometry, byte order, space and the last transaction. Raises FormatError, MediumError."""
     geometry = image.geometry
+    dump = {"dump": _dump_facts(image.oob)} if image.oob else {}
     with image.fs() as fs:
         space, last = fs.space, fs.status
         return {
@@ -27,6 +29,7 @@ def status(image: Image) -> dict:
                 "subpage_size_bytes": geometry.subpage_size,
                 "oob_avail_bytes": geometry.oob_avail,
             },
+            **dump,
             "mounted": image.mounted,
             "endian": fs.endian,
             "summaries": fs.has_summaries,
@@ -46,6 +49,16 @@ def status(image: Image) -> dict:
             "ecc": ecc_facts(fs),
             "guesses": list(image.guesses),
         }
+
+
+def _dump_facts(oob: Oob) -> dict:
+    """Where things stand in the OOB of a dump, in bytes from its start."""
+    return {
+        "oob_size_bytes": oob.size,
+        "cleanmarker_at": oob.free_at,
+        "bad_mark_at": oob.bad_at,
+        "ecc": f"software Hamming, {oob.ecc_step} bytes" if oob.ecc_step else "unknown",
+    }
 
 
 def ecc_facts(fs: FileSystem) -> dict:

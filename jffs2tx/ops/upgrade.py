@@ -98,7 +98,8 @@ def _chosen(image: Image, names: tuple[str, ...]) -> tuple[Reader, ...]:
 def _told(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
     """The facts with the readers they hold for, and what to beware of.
 
-    Lift programs subpages, and no image tells whether its chip takes them; a mounted target has its rules.
+    Lift programs subpages, and no image tells whether its chip takes them, nor a dump how its driver makes ECC; a
+    mounted target has its rules.
     """
     evidence = image.reader_evidence if [reader.name for reader in readers] == [image.reader] else None
     facts["readers"] = [reader.name for reader in readers]
@@ -108,4 +109,7 @@ def _told(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
         facts["warnings"].append(sentence)
     if facts["changes"] and image.mounted is not None:
         facts["warnings"] += live_warnings(image.mounted, image.geometry, readers)
+    if facts["changes"] and image.oob and not image.oob.ecc_step:
+        sentence = "the dump's ECC is unknown, what is written has none: nandwrite --oob makes it, --noecc does not"
+        facts["warnings"].append(sentence)
     return facts
