@@ -55,15 +55,12 @@ class Figures:
         return self.blocks_wanted <= self.blocks_available
 
 
-def no_room(figures: Figures, obtainable: int) -> NoSpace:
-    """obtainable: erased blocks that are there, or would be after garbage collection."""
-    if obtainable < figures.blocks_wanted:
-        rest = f" and {obtainable} after garbage collection: {figures.blocks_wanted - obtainable} are missing"
-    else:
-        rest = ", too few for garbage collection to begin with"
+def no_room(figures: Figures, missing: int) -> NoSpace:
+    """missing: erased blocks that there must be more, garbage collection included."""
     return NoSpace(
         f"no room: the upgrade needs {figures.blocks_needed} erased blocks and the kernel's reserve is "
-        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there{rest}"
+        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there, and even after "
+        f"garbage collection {missing} {'is' if missing == 1 else 'are'} missing"
     )
 
 
@@ -197,7 +194,7 @@ class Run:
         code = lib.jx_txn_prepare(self._txn)
         figures = self.figures
         if code == lib.JX_ENOSPC:
-            raise no_room(figures, figures.blocks_available)
+            raise no_room(figures, figures.blocks_wanted - figures.blocks_available)
         if code == lib.JX_ETOOBIG:
             raise TooBig(
                 f"the commit set of {figures.commit_bytes} bytes does not fit one block "

@@ -165,7 +165,7 @@ def plan_upgrade(
     else:
         enough, collection = estimate(fs, figures.blocks_wanted, summary=summary)
     if not enough:
-        raise no_room(figures, collection.blocks_available)
+        raise no_room(figures, collection.blocks_missing)
     return Outcome(plan, figures, collection if not figures.fits else None)
 
 
