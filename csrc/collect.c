@@ -219,6 +219,8 @@ static int collect_once(jx_flash *flash, const struct jx_reader *reader, uint32_
         return err;
     if (fs->status.state == JX_TXN_COMMITTED)
         err = JX_ESTATE; /* recover first */
+    if (!err && flash->live)
+        err = JX_EBUSY;
     if (!err)
         err = jx_collect_estimate(fs, want, summary, planned);
     out->blocks_available = available(fs);

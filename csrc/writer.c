@@ -118,7 +118,7 @@ int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool)
     pool->blocks = malloc((size_t)fs->block_count * sizeof(*pool->blocks));
     if (!pool->blocks)
         return JX_ENOMEM;
-    for (int dirty = 0; dirty < 2; dirty++)
+    for (int dirty = 0; dirty <= !fs->flash->live; dirty++)
         for (uint32_t i = 0; i < fs->block_count; i++) {
             const struct jx_block *block = &fs->blocks[(first + i) % fs->block_count];
             if (dirty ? block->state == JX_B_DIRTY : block->state == JX_B_ERASED || block->state == JX_B_FREE)

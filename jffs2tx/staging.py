@@ -43,24 +43,26 @@ class Figures:
     commit_limit: int
     blocks_needed: int
     blocks_available: int
+    blocks_dead: int
     reserve: int
 
     @property
     def blocks_wanted(self) -> int:
-        """Erased blocks that must be there before the first write."""
-        return self.blocks_needed + self.reserve
+        """Erased blocks that must be there before the first write; of a live device dead ones serve as reserve."""
+        return self.blocks_needed + max(0, self.reserve - self.blocks_dead)
 
     @property
     def fits(self) -> bool:
         return self.blocks_wanted <= self.blocks_available
 
 
-def no_room(figures: Figures, missing: int) -> NoSpace:
-    """missing: erased blocks that there must be more, garbage collection included."""
+def no_room(figures: Figures, missing: int, live: bool = False) -> NoSpace:
+    """missing: erased blocks that there must be more, garbage collection (which a live device forbids) included."""
+    why = "no other may be erased while it is mounted" if live else "garbage collection cannot win enough"
     return NoSpace(
         f"no room: the upgrade needs {figures.blocks_needed} erased blocks and the kernel's reserve is "
-        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there, and even after "
-        f"garbage collection {missing} {'is' if missing == 1 else 'are'} missing"
+        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there, and {why}: "
+        f"{missing} {'is' if missing == 1 else 'are'} missing"
     )
 
 
@@ -194,7 +196,8 @@ class Run:
         code = lib.jx_txn_prepare(self._txn)
         figures = self.figures
         if code == lib.JX_ENOSPC:
-            raise no_room(figures, figures.blocks_wanted - figures.blocks_available)
+            missing = figures.blocks_wanted - figures.blocks_available
+            raise no_room(figures, missing, self.fs.flash.live)
         if code == lib.JX_ETOOBIG:
             raise TooBig(
                 f"the commit set of {figures.commit_bytes} bytes does not fit one block "

@@ -77,7 +77,7 @@ def test_status(made):
         "subpage_size_bytes": 512,
         "oob_avail_bytes": 8,
     }
-    assert (facts["mounted"], facts["ecc"]) == (False, {"corrected_bits": 0, "unreadable_pages": 0})
+    assert (facts["mounted"], facts["ecc"]) == (None, {"corrected_bits": 0, "unreadable_pages": 0})
     assert (facts["endian"], facts["summaries"], facts["guesses"]) == ("little", True, [])
     assert facts["transaction"] == {"state": "none", "txid": None, "strategy": None}
     space = facts["space"]
@@ -367,7 +367,14 @@ def test_plan_writes_nothing_and_apply_lands_it(upgrades):
             assert kinds(image) == []
             assert ops.recover(image, progress=None)["blocks_erased"] == 0
     assert facts["strategy"] == planned["strategy"]
-    assert facts["programmed_bytes"] > 0
+    phases = facts["phases"]
+    assert [phase["phase"] for phase in phases] == ["plan", "stage", "commit", "settle"]
+    for key in ("programmed_bytes", "erased_blocks", "verified_bytes"):
+        assert facts[key] == sum(phase[key] for phase in phases)
+    assert not phases[0]["programmed_bytes"] and all(phase["programmed_bytes"] for phase in phases[1:3])
+    with open_image(path, device_size=4 << 20) as after, after.fs() as fs:
+        assert facts["full_rewrite"]["programmed_bytes"] == fs.space.needed_bytes > facts["programmed_bytes"]
+        assert facts["full_rewrite"]["erased_blocks"] == fs.space.blocks > facts["erased_blocks"]
 
 
 def test_an_assumed_subpage_is_said_where_lift_needs_it(tmp_path):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 from jffs2tx import upgrade
 from jffs2tx.device import Geometry
-from jffs2tx.facts import apply_facts, plan_facts
+from jffs2tx.facts import apply_facts, live_warnings, plan_facts
 from jffs2tx.image import OOB_AVAIL_BYTES, Image, assume_subpage
 from jffs2tx.manifest import Manifest
 from jffs2tx.mkfs import write_image
@@ -25,7 +24,7 @@ def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, rea
         outcome = upgrade.plan_upgrade(
             fs, upgrade.wanted_tree(manifest), source.open, readers=readers, strategy=strategy
         )
-    return _with_assumption(plan_facts(outcome, image.geometry), image)
+    return _with_warnings(plan_facts(outcome), image, readers)
 
 
 def apply(
@@ -39,7 +38,7 @@ def apply(
 ) -> dict:
     """Lands the manifest's tree as one transaction. An error before the commit leaves the old tree."""
     image.fs().close()  # what cannot be read at all is refused with the target's name
-    before, start = image.flash.stats, time.monotonic()
+    corrected = image.flash.stats.ecc_corrected
     outcome = upgrade.apply_upgrade(
         image.flash,
         upgrade.wanted_tree(manifest),
@@ -50,9 +49,9 @@ def apply(
         tag=hashlib.sha256(manifest.to_text()).digest()[:TAG_BYTES],
         progress=progress,
     )
-    seconds = time.monotonic() - start
-    facts = apply_facts(outcome, image.geometry, before, image.flash.stats, seconds)
-    return _with_assumption(facts, image)
+    with image.fs() as fs:
+        facts = apply_facts(outcome, image.geometry, fs.space, image.flash.stats.ecc_corrected - corrected)
+    return _with_warnings(facts, image, readers)
 
 
 def recover(image: Image, *, progress: ProgressCallback | None) -> dict:
@@ -90,9 +89,11 @@ def mkfs(
     write_image(output, geometry, manifest, source.open, endian=endian, compression=compression, progress=progress)
 
 
-def _with_assumption(facts: dict, image: Image) -> dict:
-    """Lift programs subpages, and an image does not tell whether its chip takes them."""
+def _with_warnings(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
+    """Lift programs subpages, and no image tells whether its chip takes them; a mounted target has its rules."""
     if facts["strategy"] == Strategy.LIFT and image.assumed_subpage:
         sentence = f"the chip is assumed to take programs of {image.assumed_subpage} bytes, a part of its page"
         facts["warnings"].append(sentence)
+    if facts["changes"] and image.mounted is not None:
+        facts["warnings"] += live_warnings(image.mounted, image.geometry, readers)
     return facts
