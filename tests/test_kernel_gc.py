@@ -145,9 +145,10 @@ def goal_of(old: trees.Tree, chosen: random.Random, content_bytes: int, largest:
 
 
 def content_for(medium: Medium, fs: FileSystem, chosen: random.Random) -> int:
-    """Bytes of new content that take some of the room, all of it, or a little more."""
+    """Bytes of new content that take some of the room, all of it, or a little more. On NAND a commit set moves."""
     space = fs.space
-    room = medium.geometry.size - space.needed_bytes - (space.reserve + 2) * medium.geometry.erase_size
+    kept = space.reserve + (4 if medium.is_nand else 2)
+    room = medium.geometry.size - space.needed_bytes - kept * medium.geometry.erase_size
     return max(int(room * chosen.uniform(0.5, 1.0)), 4000)
 
 
