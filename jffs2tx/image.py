@@ -15,9 +15,11 @@ from jffs2tx import mtd
 from jffs2tx._ffi import ffi, lib
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import Busy, FormatError, GeometryError, IsADirectory, Refused
+from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.mounts import MTD_BLOCK_MAJOR
 from jffs2tx.progress import format_bytes
+from jffs2tx.readers import DEFAULT_READERS
 
 SIZE_MAX_BYTES = 0xFFFFFFFF  # offsets are 32 bits in the core, as they are on the medium
 ERASE_SIZE_MIN_BYTES = 4096
@@ -63,6 +65,7 @@ class Image:
         *,
         assumed_subpage: int | None = None,
         mounted: str | None = None,
+        reader: tuple[str, str | None] = (DEFAULT_READERS[0], None),
     ) -> None:
         self.path = path
         self.flash = flash
@@ -73,6 +76,8 @@ class Image:
         self.assumed_subpage = assumed_subpage
         #: Where the running kernel has this very file system mounted, read-only; the flash is live then.
         self.mounted = mounted
+        #: Who is taken to read it where the user names nobody, and the evidence.
+        self.reader, self.reader_evidence = reader
         self._open = lock
         self._open.callback(flash.close)
 
@@ -144,7 +149,7 @@ def _open_device(path: str, writable: bool, given: dict[str, int | None], endian
         flash.check_users = functools.partial(_check_mount, path, mounted)
         mtd.check_given(path, flash.geometry, given)
         order = mtd.find_endian(path, flash, endian, guesses)
-        return Image(path, flash, order, guesses, undo.pop_all(), mounted=mounted)
+        return Image(path, flash, order, guesses, undo.pop_all(), mounted=mounted, reader=running_kernel())
 
 
 def _check_mount(path: str, mounted: str | None) -> None:

@@ -16,7 +16,6 @@ from jffs2tx.device import Flash
 from jffs2tx.errors import Corrupt, Exists, FormatError, InvalidValue, IsADirectory, NotADirectory, NotFound
 from jffs2tx.image import open_image
 from jffs2tx.manifest import Manifest
-from jffs2tx.readers import named
 from jffs2tx.source import Source
 from jffs2tx.tree import manifest_of
 
@@ -348,7 +347,7 @@ def land(name, image, source, **more):
         manifest=source.manifest(),
         source=source,
         strategy="auto",
-        readers=named(()),
+        readers=(),
         **more,
     )
 
@@ -389,11 +388,9 @@ def test_an_assumed_subpage_is_said_where_lift_needs_it(tmp_path):
             assert manifest_of(image.fs()) == files.manifest()
     (source / "b").write_bytes(b"b")
     with Source(source) as files, open_image(path, page_size=2048, erase_size=128 * KIB) as image:
-        facts = ops.plan(image, manifest=files.manifest(), source=files, strategy="lift", readers=named(()))
+        facts = ops.plan(image, manifest=files.manifest(), source=files, strategy="lift", readers=())
         assert facts["warnings"] == ["the chip is assumed to take programs of 512 bytes, a part of its page"]
-        facts = ops.plan(
-            image, manifest=files.manifest(), source=files, strategy="auto", readers=named(("linux-summary",))
-        )
+        facts = ops.plan(image, manifest=files.manifest(), source=files, strategy="auto", readers=("linux-summary",))
         assert facts["strategy"] == "seal"
         assert facts["warnings"] == []
 
