@@ -49,6 +49,10 @@ test: setup-test lint ## every test; the kernel lab's one after another
 cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states
 	$(PYTHON) -m tests.cut --all -j $(JOBS)
 
+.PHONY: kernel-gc
+kernel-gc: setup-test ## upgrades of file systems that the kernel has aged: ten histories of each medium and use
+	JFFS2TX_GC_SEEDS=10 $(PYTHON) -m pytest -s tests/test_kernel_gc.py $(PYTEST_ARGS)
+
 # The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH; pytest must not
 # put the tree in front of it.
 .PHONY: asan

@@ -105,104 +105,115 @@ static uint32_t available(const struct jx_fs *fs)
     return space.free + space.dirty;
 }
 
-/* ---- one round ------------------------------------------------------------------------- */
+/* ---- a run ------------------------------------------------------------------------------ */
 
-struct round {
+struct run {
     struct jx_fs *fs;
     struct jx_pool pool;
     struct jx_writer writer;
     uint32_t *victims, victim_count;
-    uint32_t taken; /* victims whose nodes are copied */
 };
 
-static int open_round(struct round *r, struct jx_fs *fs, int dry_run, int summary)
+static int open_run(struct run *r, struct jx_fs *fs, int dry_run, uint32_t summary)
 {
     memset(r, 0, sizeof(*r));
     r->fs = fs;
     int err = find_victims(fs, &r->victims, &r->victim_count);
     if (!err)
         err = jx_pool_open(fs, &r->pool);
-    return err ? err : jx_writer_open(&r->writer, fs, &r->pool, NULL, dry_run, summary);
+    return err ? err : jx_writer_open(&r->writer, fs, &r->pool, NULL, dry_run, (int)summary);
 }
 
-static void close_round(struct round *r)
+static void close_run(struct run *r)
 {
     jx_writer_close(&r->writer);
     jx_pool_close(&r->pool);
     free(r->victims);
 }
 
-/* Copies victims until `want` blocks would be there, or (limit) new blocks are used up. */
-static int copy_victims(struct round *r, uint32_t want, uint32_t limit, struct jx_collection *out)
+/* All of a victim is on the medium a second time. */
+static int copy_victim(struct run *r, uint32_t number, struct jx_collection *out)
 {
-    uint32_t start = available(r->fs), size = r->fs->flash->geo.erase_size_bytes;
-    int err = JX_OK;
-    while (!err && start + r->taken < want + r->writer.sequence && r->taken < r->victim_count) {
-        const struct jx_block *block = &r->fs->blocks[r->victims[r->taken]];
-        if (r->writer.sequence >= limit && (r->writer.block == JX_NONE || r->writer.fill + block->needed_bytes > size))
-            break;
-        err = jx_copy_needed(r->fs, block, &r->writer, &out->nodes_moved, &out->bytes_moved);
-        r->taken += !err;
-    }
-    out->blocks_written += r->writer.sequence;
-    out->blocks_available = start + r->taken - r->writer.sequence;
+    const struct jx_block *block = &r->fs->blocks[r->victims[number]];
+    int err = jx_copy_needed(r->fs, block, &r->writer, &out->nodes_moved, &out->bytes_moved);
     return err ? err : jx_writer_flush(&r->writer);
+}
+
+/* ... so it is erased, and may be written to when all that were free before are used. */
+static int free_victim(struct run *r, uint32_t number, struct jx_collection *out)
+{
+    struct jx_block *block = &r->fs->blocks[r->victims[number]];
+    int erased = jx_flash_sync(r->fs->flash);
+    if (!erased)
+        erased = jx_reclaim(r->fs, block->offset, r->writer.check);
+    if (erased <= 0)
+        return erased;
+    block->state = JX_B_FREE;
+    block->cleanmarker = 1;
+    block->node_count = 0;
+    r->pool.blocks[r->pool.count++] = block->offset;
+    out->blocks_erased++;
+    return JX_OK;
+}
+
+static uint32_t shortfall(uint32_t wanted, uint32_t there) { return wanted > there ? wanted - there : 0; }
+
+/* The fewest victims that are enough, or with which the least is missing. Each costs the blocks that its copies fill and
+ * gains one; in between KEEP_FREE blocks stay. */
+static int plan_run(struct run *r, uint32_t want, struct jx_collection *out)
+{
+    uint32_t start = available(r->fs), most_used = 0;
+    struct jx_collection done = {0};
+    int err = JX_OK;
+    *out = (struct jx_collection){.blocks_available = start, .blocks_missing = shortfall(want, start)};
+    for (uint32_t i = 0; i < r->victim_count && out->blocks_missing && !err; i++) {
+        err = copy_victim(r, i, &done);
+        done.blocks_written = r->writer.sequence;
+        if (done.blocks_written > i + most_used) /* i victims were erased before */
+            most_used = done.blocks_written - i;
+        done.blocks_erased = i + 1;
+        done.blocks_available = start + done.blocks_erased - done.blocks_written;
+        uint32_t room = shortfall(KEEP_FREE + most_used, start);
+        done.blocks_missing = shortfall(want, done.blocks_available);
+        if (done.blocks_missing < room)
+            done.blocks_missing = room;
+        if (done.blocks_missing < out->blocks_missing)
+            *out = done;
+    }
+    return err;
 }
 
 int jx_collect_estimate(jx_fs *fs, uint32_t want, uint32_t summary, struct jx_collection *out)
 {
-    struct round r;
+    struct run r;
     memset(out, 0, sizeof(*out));
-    int err = open_round(&r, fs, 1, (int)summary);
+    int err = open_run(&r, fs, 1, summary);
     if (!err)
-        err = copy_victims(&r, want, JX_NONE, out);
-    out->blocks_erased = r.taken;
-    close_round(&r);
-    if (err)
-        return err;
-    return out->blocks_available < want || available(fs) <= KEEP_FREE ? JX_ENOSPC : JX_OK;
+        err = plan_run(&r, want, out);
+    close_run(&r);
+    return !err && out->blocks_missing ? JX_ENOSPC : err;
 }
 
-static int erase_victims(struct round *r, struct jx_collection *out)
+/* Empties as many victims as were planned. */
+static int carry_out(jx_fs *fs, uint32_t summary, uint32_t victims, struct jx_collection *out)
 {
-    int err = jx_flash_sync(r->fs->flash);
-    for (uint32_t i = 0; i < r->taken && err >= 0; i++) {
-        err = jx_reclaim(r->fs, r->fs->blocks[r->victims[i]].offset, r->writer.check);
-        out->blocks_erased += err > 0;
-    }
-    return err < 0 ? err : JX_OK;
-}
-
-/* JX_OK and *done once there is enough; JX_ENOSPC where a round gains nothing. */
-static int collect_round(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary,
-                         struct jx_collection *out, int *done)
-{
-    jx_fs *fs;
-    struct round r;
-    int err = jx_fs_open(flash, reader, &fs);
-    if (err)
-        return err;
-    out->blocks_available = available(fs);
-    *done = out->blocks_available >= want;
-    if (!*done) {
-        uint32_t before = out->blocks_available, limit = before > KEEP_FREE ? before - KEEP_FREE : 0;
-        err = open_round(&r, fs, 0, (int)summary);
+    struct run r;
+    int err = open_run(&r, fs, 0, summary);
+    for (uint32_t i = 0; i < victims && !err; i++) {
+        err = copy_victim(&r, i, out);
         if (!err)
-            err = copy_victims(&r, want, limit, out);
-        if (!err)
-            err = erase_victims(&r, out);
-        close_round(&r);
-        if (!err && out->blocks_available <= before)
-            err = JX_ENOSPC;
+            err = free_victim(&r, i, out);
     }
-    jx_fs_close(fs);
+    out->blocks_written += r.writer.sequence;
+    close_run(&r);
     return err;
 }
 
-int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary, struct jx_collection *out)
+/* One run from a fresh scan; *planned says how it was to end. */
+static int collect_once(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary,
+                        struct jx_collection *planned, struct jx_collection *out)
 {
     jx_fs *fs;
-    int done = 0;
     int err = jx_fs_open(flash, reader, &fs);
     if (err)
         return err;
@@ -211,12 +222,27 @@ int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, u
     if (!err && flash->live)
         err = JX_EBUSY;
     if (!err)
-        err = jx_collect_estimate(fs, want, summary, out);
+        err = jx_collect_estimate(fs, want, summary, planned);
+    out->blocks_available = available(fs);
+    if (!err && planned->blocks_erased)
+        err = carry_out(fs, summary, planned->blocks_erased, out);
     jx_fs_close(fs);
-    if (err)
-        return err;
+    return err;
+}
+
+int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary, struct jx_collection *out)
+{
+    struct jx_collection planned = {0};
     memset(out, 0, sizeof(*out));
-    while (!err && !done)
-        err = collect_round(flash, reader, want, summary, out, &done);
-    return err ? err : jx_flash_sync(flash);
+    for (uint32_t before = 0;; before = out->blocks_available) { /* again only where blocks wore out in a run */
+        int err = collect_once(flash, reader, want, summary, &planned, out);
+        if (err) {
+            out->blocks_missing = planned.blocks_missing;
+            return err;
+        }
+        if (!planned.blocks_erased)
+            return jx_flash_sync(flash);
+        if (out->blocks_available <= before)
+            return JX_ENOSPC;
+    }
 }

@@ -535,12 +535,14 @@ struct jx_collection {
     uint32_t blocks_available; /* free and dirty ones once it is done */
     uint32_t blocks_erased;    /* their needed nodes moved, then they were erased */
     uint32_t blocks_written;
+    uint32_t blocks_missing;   /* free ones that there must be more, for it to be enough */
     uint32_t nodes_moved;
     uint64_t bytes_moved;
 };
 /* Garbage collection until `want` blocks are free or dirty: the blocks with the fewest needed bytes are emptied into
- * new ones, nodes unchanged, each copy read back before its block is erased. JX_ENOSPC: it cannot be had; out says how
- * far it would get, and nothing was written. JX_ESTATE: recover first. */
+ * new ones, nodes unchanged, each copy read back before its block is erased. Two blocks stay free at any instant. JX_ENOSPC:
+ * it cannot be had; out says how far it would get and what is missing, and nothing was written (but where blocks wore out
+ * in it). JX_ESTATE: recover first. */
 int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary,
                struct jx_collection *out);
 /* The same without a write. */

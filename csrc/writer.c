@@ -99,17 +99,30 @@ int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf)
 
 /* ---- the pool ----------------------------------------------------------------- */
 
+/* Behind the block that the last transaction took last, so that erases go round the chip; 0 where there was none. */
+static uint32_t next_block(const struct jx_fs *fs)
+{
+    const struct jx_block *last = NULL;
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        if (block->tag && block->txid == fs->status.txid && (!last || block->sequence >= last->sequence))
+            last = block;
+    }
+    return last ? (uint32_t)(last - fs->blocks) + 1 : 0;
+}
+
 int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool)
 {
+    uint32_t first = next_block(fs);
     memset(pool, 0, sizeof(*pool));
     pool->blocks = malloc((size_t)fs->block_count * sizeof(*pool->blocks));
     if (!pool->blocks)
         return JX_ENOMEM;
     for (int dirty = 0; dirty <= !fs->flash->live; dirty++)
-        for (uint32_t b = 0; b < fs->block_count; b++) {
-            uint8_t state = fs->blocks[b].state;
-            if (dirty ? state == JX_B_DIRTY : state == JX_B_ERASED || state == JX_B_FREE)
-                pool->blocks[pool->count++] = fs->blocks[b].offset;
+        for (uint32_t i = 0; i < fs->block_count; i++) {
+            const struct jx_block *block = &fs->blocks[(first + i) % fs->block_count];
+            if (dirty ? block->state == JX_B_DIRTY : block->state == JX_B_ERASED || block->state == JX_B_FREE)
+                pool->blocks[pool->count++] = block->offset;
         }
     return JX_OK;
 }

@@ -29,7 +29,9 @@ struct jx_writer {
     uint64_t bytes;         /* programmed, padding and summaries included */
 };
 
-int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* free and, unless the device is live, dirty blocks, ascending */
+/* Free blocks, then, unless the device is live, dirty ones, each in ascending order round the chip from where the last
+ * transaction ended. */
+int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool);
 void jx_pool_close(struct jx_pool *pool);
 /* The next block of the pool, erased and read back as 0xFF; those that fail are marked bad and passed over. JX_ENOSPC. */
 int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block);

@@ -11,11 +11,12 @@ from jffs2tx.filesystem import FileSystem, make_reader
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What garbage collection does, or did. Sizes are bytes."""
+    """What garbage collection does, or did. `blocks_missing` more must be free for it to be enough. Sizes are bytes."""
 
     blocks_available: int
     blocks_erased: int
     blocks_written: int
+    blocks_missing: int
     nodes_moved: int
     bytes_moved: int
 

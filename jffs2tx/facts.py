@@ -40,6 +40,7 @@ def plan_facts(outcome: Outcome) -> dict:
     if outcome.collection:
         facts |= {
             "collect_erased_blocks": outcome.collection.blocks_erased,
+            "collect_written_blocks": outcome.collection.blocks_written,
             "collect_moved_bytes": outcome.collection.bytes_moved,
         }
     return facts

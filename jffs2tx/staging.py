@@ -56,20 +56,13 @@ class Figures:
         return self.blocks_wanted <= self.blocks_available
 
 
-def no_room(figures: Figures, obtainable: int, live: bool = False) -> NoSpace:
-    """obtainable: erased blocks that are there, or would be after garbage collection (which a live device forbids)."""
-    if obtainable < figures.blocks_wanted:
-        made = (
-            ", and no other may be erased while it is mounted"
-            if live
-            else f" and {obtainable} after garbage collection"
-        )
-        rest = f"{made}: {figures.blocks_wanted - obtainable} are missing"
-    else:
-        rest = ", too few for garbage collection to begin with"
+def no_room(figures: Figures, missing: int, live: bool = False) -> NoSpace:
+    """missing: erased blocks that there must be more, garbage collection (which a live device forbids) included."""
+    why = "no other may be erased while it is mounted" if live else "garbage collection cannot win enough"
     return NoSpace(
         f"no room: the upgrade needs {figures.blocks_needed} erased blocks and the kernel's reserve is "
-        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there{rest}"
+        f"{figures.reserve}, {figures.blocks_wanted} in all; {figures.blocks_available} are there, and {why}: "
+        f"{missing} {'is' if missing == 1 else 'are'} missing"
     )
 
 
@@ -203,7 +196,8 @@ class Run:
         code = lib.jx_txn_prepare(self._txn)
         figures = self.figures
         if code == lib.JX_ENOSPC:
-            raise no_room(figures, figures.blocks_available, self.fs.flash.live)
+            missing = figures.blocks_wanted - figures.blocks_available
+            raise no_room(figures, missing, self.fs.flash.live)
         if code == lib.JX_ETOOBIG:
             raise TooBig(
                 f"the commit set of {figures.commit_bytes} bytes does not fit one block "

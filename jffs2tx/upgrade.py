@@ -162,7 +162,7 @@ def plan_upgrade(
     if figures.fits:
         return Outcome(plan, figures)
     if live:
-        raise no_room(figures, figures.blocks_available, live)
+        raise no_room(figures, figures.blocks_wanted - figures.blocks_available, live)
     summary = _wants_summary(fs, readers)
     if plan.adopted:  # garbage collection would take the blocks of what was staged: begin anew
         plan = make_plan(old_tree(fs, resume=False), wanted, medium_of(fs), readers, strategy)
@@ -172,7 +172,7 @@ def plan_upgrade(
     else:
         enough, collection = estimate(fs, figures.blocks_wanted, summary=summary)
     if not enough:
-        raise no_room(figures, collection.blocks_available)
+        raise no_room(figures, collection.blocks_missing)
     return Outcome(plan, figures, collection if not figures.fits else None)
 
 

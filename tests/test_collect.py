@@ -1,6 +1,8 @@
 """Garbage collection: room is made, the tree stays the same, and a cut anywhere in it loses nothing."""
 
 import random
+from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -65,6 +67,61 @@ def test_what_cannot_be_had_is_refused_before_a_write(name):
         with pytest.raises(NoSpace):
             collect(flash, 10_000)
         assert flash.read(0, flash.geometry.size) == content
+
+
+@cache
+def half_dead_blocks(name):
+    """The used blocks of a chip on which two of five files are dead: none of them is cheap to empty."""
+    geometry = GEOMETRIES[name]
+    rng, step = random.Random(7), geometry.erase_size
+    with fresh(geometry) as flash:
+        for number in range(2):
+            with FileSystem(flash) as fs:
+                tx = Transaction(flash, fs, time=1000 + number, readers=READERS)
+                for file in range(30):
+                    if not number:
+                        tx.put(f"f{file}", rng.randbytes(step // 4))
+                    elif file % 5 in (1, 3):
+                        tx.remove(f"f{file}")
+                tx.commit()
+            recover(flash)
+        blocks = [flash.read(at, step) for at in range(0, geometry.size, step)]
+    return b"".join(block for block in blocks if not is_free(block))
+
+
+def tight(name, erased):
+    """A chip of such blocks, and this many erased ones."""
+    content, geometry = half_dead_blocks(name), GEOMETRIES[name]
+    return Flash.memory(replace(geometry, size=len(content) + erased * geometry.erase_size), content)
+
+
+def is_free(block):
+    return not block[16:].strip(b"\xff")
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+@pytest.mark.parametrize("erased", [1, 2, 3, 4])
+def test_it_does_what_was_planned_and_the_shortfall_is_exact(name, erased):
+    """With few erased blocks, where copies must go into blocks that were emptied just before."""
+    with tight(name, erased) as flash:
+        tree, content = tree_of(flash), flash.read(0, flash.geometry.size)
+        assert available(flash) == erased
+    done = set()
+    for want in range(erased + 1, erased + 9):
+        with tight(name, erased) as flash:
+            with FileSystem(flash) as fs:
+                enough, planned = estimate(fs, want)
+            done.add(enough)
+            if enough:
+                assert collect(flash, want) == planned and available(flash) >= want and tree_of(flash) == tree
+                continue
+            with pytest.raises(NoSpace):
+                collect(flash, want)
+            assert flash.read(0, flash.geometry.size) == content
+        for more, is_enough in ((planned.blocks_missing - 1, False), (planned.blocks_missing, True)):
+            with tight(name, erased + more) as flash, FileSystem(flash) as fs:
+                assert estimate(fs, want)[0] is is_enough
+    assert done == ({True, False} if erased > 2 else {False})
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -80,3 +80,23 @@ def test_a_failing_block_is_marked_bad(name):
         with FileSystem(sim) as fs:
             assert fs.space.bad == 1
         assert recover(sim).did_nothing
+
+
+@pytest.mark.parametrize(("name", "strategy"), CASES)
+def test_erases_go_round_the_chip(name, strategy):
+    """Small upgrades one after another: no block is erased much more often than the others."""
+    with fresh(GEOMETRIES[name]) as start, simulator(start) as sim:
+        blocks = sim.geometry.blocks
+        for number in range(blocks):
+            with FileSystem(sim) as fs:
+                tx = Transaction(sim, fs, time=500 + number, readers=named(("linux-summary",)), strategy=strategy)
+                tx.put("a/new", b"%d" % number)
+                tx.commit()
+            recover(sim)
+        op, erases = ffi.new("struct jx_sim_op *"), [0] * blocks
+        for number in range(lib.jx_sim_op_count(sim.handle)):
+            check(lib.jx_sim_op_get(sim.handle, number, op))
+            if op.kind == lib.JX_SIM_ERASE:
+                erases[op.off // sim.geometry.erase_size] += 1
+    print(f"{name} {strategy}: erases of each block {erases}")
+    assert max(erases) <= 2 * sum(erases) / blocks
