@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "flash_memory.h"
 #include "oob.h"
+#include "posix.h"
 
 struct file {
     struct jx_geometry geo;
@@ -28,28 +29,13 @@ struct file {
     int writable;
 };
 
-static int write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
-{
-    while (len) {
-        ssize_t done = pwrite(fd, p, len, (off_t)off);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return JX_EIO;
-        p += done;
-        off += (uint64_t)done;
-        len -= (uint64_t)done;
-    }
-    return JX_OK;
-}
-
 static int write_ff(int fd, uint64_t off, uint64_t len)
 {
     uint8_t ff[4096];
     memset(ff, 0xff, sizeof ff);
     while (len) {
         uint64_t part = len < sizeof ff ? len : sizeof ff;
-        int err = write_all(fd, ff, part, off);
+        int err = jx_write_all(fd, ff, part, off);
         if (err)
             return err;
         off += part;
@@ -124,7 +110,7 @@ static int file_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
     if (!err)
         err = grow(f, off + len);
     if (!err) /* what may be programmed holds no bit that is 0 and should be 1 */
-        err = write_all(f->fd, buf, len, jx_span_place(&f->mapped, off));
+        err = jx_write_all(f->fd, buf, len, jx_span_place(&f->mapped, off));
     if (!err)
         jx_rules_programmed(&f->rules, &f->geo, off, len);
     return err;
@@ -230,7 +216,7 @@ static int write_ecc(struct file *f, uint32_t off, uint32_t len)
         for (uint32_t k = 0; k < JX_HAMMING_BYTES; k++)
             oob[jx_hamming_at(f->oob.size_bytes, i * JX_HAMMING_BYTES + k)] = code[k];
     }
-    return write_all(f->fd, oob, f->oob.size_bytes, jx_span_place(&f->mapped, page) + f->geo.write_size_bytes);
+    return jx_write_all(f->fd, oob, f->oob.size_bytes, jx_span_place(&f->mapped, page) + f->geo.write_size_bytes);
 }
 
 static int dump_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
@@ -265,7 +251,7 @@ static int dump_oob_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
         return err;
     if (!jx_all_ff(dump_oob(f, off) + f->oob.free_at, f->geo.oob_avail_bytes))
         return JX_EFLASH;
-    return write_all(f->fd, buf, len, jx_span_place(&f->mapped, off) + f->geo.write_size_bytes + f->oob.free_at);
+    return jx_write_all(f->fd, buf, len, jx_span_place(&f->mapped, off) + f->geo.write_size_bytes + f->oob.free_at);
 }
 
 /* None to mark blocks bad: what fails to be written is the file, not a block. */

@@ -159,18 +159,7 @@ static int mtd_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 static int mtd_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
 {
     const struct mtd *m = ctx;
-    const uint8_t *p = buf;
-    while (len) {
-        ssize_t done = pwrite(m->fd, p, len, (off_t)off);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return JX_EIO;
-        p += done;
-        off += (uint32_t)done;
-        len -= (uint32_t)done;
-    }
-    return JX_OK;
+    return jx_write_all(m->fd, buf, len, off);
 }
 
 static int mtd_erase(void *ctx, uint32_t off)

@@ -1,0 +1,23 @@
+/* posix.c: whole writes. */
+#define _POSIX_C_SOURCE 200809L
+#define _FILE_OFFSET_BITS 64
+
+#include <errno.h>
+#include <unistd.h>
+#include "jffs2tx.h"
+#include "posix.h"
+
+int jx_write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
+{
+    while (len) {
+        ssize_t done = pwrite(fd, p, len, (off_t)off);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return JX_EIO;
+        p += done;
+        off += (uint64_t)done;
+        len -= (uint64_t)done;
+    }
+    return JX_OK;
+}
