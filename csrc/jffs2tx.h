@@ -488,12 +488,17 @@ void jx_fs_status(const jx_fs *fs, struct jx_status *out);
 
 struct jx_recovery {
     uint32_t state_before; /* enum jx_txn_state */
+    uint32_t state;        /* the same, afterwards */
     uint32_t blocks_erased;
     uint32_t nodes_moved;  /* copies of a commit set that now stand in a block of their own */
     uint32_t bits_cleared; /* superseded dirents that are now marked obsolete (NOR) */
 };
-/* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
+/* Finishes a committed transaction, clears a staged one; from the medium alone, idempotent, may be cut anywhere. For
+ * every boot: where the start of each eraseblock shows that no transaction waits, nothing else is read (but for settled
+ * commit blocks, whole). What is dead without a transaction's doing is the kernel's to collect. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
+/* The same by a full scan in any case; and every block in which nothing is needed is erased, whoever left it so. */
+int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
 /* Only the commit blocks of a transaction that does not stand are erased; what was staged for it stays, to be adopted by
  * the next. JX_ESTATE: it stands. */

@@ -213,7 +213,7 @@ static int finish_committed(struct jx_fs *fs, struct jx_recovery *out)
     return err;
 }
 
-int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
+int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
     struct jx_reader all = *reader;
     int err = JX_OK, work = 1;
@@ -226,6 +226,7 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
             return err;
         if (round == 0)
             out->state_before = fs->status.state;
+        out->state = fs->status.state;
         if (fs->status.state == JX_TXN_COMMITTED) {
             err = finish_committed(fs, out);
         } else {
@@ -236,6 +237,16 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
         jx_fs_close(fs);
     }
     return err ? err : jx_flash_sync(flash);
+}
+
+int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
+{
+    memset(out, 0, sizeof(*out));
+    int clear = jx_glance(flash, reader, &out->state);
+    out->state_before = out->state;
+    if (clear)
+        return clear < 0 ? clear : JX_OK;
+    return jx_tidy(flash, reader, out);
 }
 
 int jx_has_stale_commit(const struct jx_fs *fs)
@@ -255,7 +266,7 @@ int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_r
     int err = jx_fs_open(flash, &all, &fs);
     if (err)
         return err;
-    out->state_before = fs->status.state;
+    out->state_before = out->state = fs->status.state;
     int erased = fs->status.state == JX_TXN_COMMITTED ? JX_ESTATE : erase_dirty(fs, 1);
     out->blocks_erased = erased > 0 ? (uint32_t)erased : 0;
     jx_fs_close(fs);

@@ -15,7 +15,7 @@ from jffs2tx.manifest import Entry
 from jffs2tx.plan import Plan
 from jffs2tx.readers import Reader
 from jffs2tx.staging import Run
-from jffs2tx.upgrade import recover, wanted_tree
+from jffs2tx.upgrade import recover, tidy, wanted_tree
 
 from . import actions, trees
 from .lab import build
@@ -148,7 +148,7 @@ class Upgrade:
     brink: State  # the last instant of the old tree: one operation of the commit is missing (flip takes two)
     committed: State  # the commit's last operation is done, nothing after it
     done: State  # commit() has returned
-    settled: State  # recover has run after that
+    settled: State  # all is tidy after that
     recovered: State  # the power failed right after the commit's last operation, then recover ran
 
 
@@ -172,7 +172,7 @@ def upgrade(medium: Medium, start: State, tree: trees.Tree, strategy: str, reade
         ).plan
         prepared = _ObservedRun.prepared
         done = lib.jx_sim_op_count(flash.handle)
-        recover(flash)
+        tidy(flash)
         settled = state_of(medium, flash)
         with Flash.memory(medium.geometry) as other:
             cut = next(cut for cut in range(prepared, done + 1) if _digest(flash, cut, other) != before)

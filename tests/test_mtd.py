@@ -11,6 +11,7 @@ from jffs2tx.device import Flash
 from jffs2tx.errors import InvalidValue, NotFound
 from jffs2tx.mounts import Mount, mounts_of
 
+from .crafted import tag
 from .images import block, inode
 from .lab import tree as trees
 from .lab.lab import KIB, MIB, PYTHON, Case, Nand, Nor, mount, read_back, run, sh, spoil, tree, umount
@@ -286,10 +287,13 @@ def test_worn_blocks(lab, versions):
 
 
 def with_orphan(image, device):
-    """The image, then a block that holds nothing but a node that no name leads to; and where that block stands."""
+    """The image, then a block that holds nothing but a node that no name leads to, and one that was staged, so that
+    recover reads them all; and where the first of them stands."""
     erase = device.spec()["erase"]
     at = -(-len(image) // erase) * erase
-    return image.ljust(at, b"\xff") + block(inode(900, 1, b"orphan" * 100), size=erase, clean=False), at
+    orphan = inode(900, 1, b"orphan" * 100)
+    blocks = block(orphan, size=erase, clean=False) + block(tag(1, 7), orphan, size=erase, clean=False)
+    return image.ljust(at, b"\xff") + blocks, at
 
 
 @needs_lab
