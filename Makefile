@@ -49,6 +49,10 @@ test: setup-test lint ## every test; the kernel lab's one after another
 cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states
 	$(PYTHON) -m tests.cut --all -j $(JOBS)
 
+.PHONY: after-cut
+after-cut: setup-test ## after some hundred power cuts the kernel works on; then recover, or the upgrade once more
+	JFFS2TX_AFTER_CUT=1 $(PYTHON) -m pytest -s tests/test_kernel_after_cut.py $(PYTEST_ARGS)
+
 # The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH; pytest must not
 # put the tree in front of it.
 .PHONY: asan
