@@ -208,6 +208,8 @@ int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, u
         return err;
     if (fs->status.state == JX_TXN_COMMITTED)
         err = JX_ESTATE; /* recover first */
+    if (!err && flash->live)
+        err = JX_EBUSY;
     if (!err)
         err = jx_collect_estimate(fs, want, summary, out);
     jx_fs_close(fs);

@@ -26,6 +26,7 @@ const char *jx_strerror(int error)
     case JX_ECUT: return "the power is gone";
     case JX_ESTRATEGY: return "the strategy does not suit this medium";
     case JX_EECC: return "the medium has an error that its ECC cannot correct";
+    case JX_EBUSY: return "it is mounted, and what is on it has to stay as it is";
     default: return "unknown error";
     }
 }

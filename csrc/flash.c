@@ -46,6 +46,10 @@ void jx_flash_close(jx_flash *f)
     free(f);
 }
 
+void jx_flash_set_live(jx_flash *f, int live) { f->live = live != 0; }
+
+int jx_flash_is_live(const jx_flash *f) { return f->live; }
+
 void jx_flash_geometry(const jx_flash *f, struct jx_geometry *out) { *out = f->geo; }
 
 void jx_flash_statistics(const jx_flash *f, struct jx_flash_stats *out)

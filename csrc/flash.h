@@ -53,6 +53,7 @@ struct jx_flash {
     void *ctx;
     struct jx_geometry geo;
     struct jx_flash_stats stats; /* counted by the wrappers below */
+    int live;                    /* jx_flash_set_live */
 };
 
 /* Bounds-checked calls: JX_EFLASH for a range outside the device, then the

@@ -43,6 +43,7 @@ enum jx_error {
     JX_ECUT = -19,      /* simulator: the power is gone */
     JX_ESTRATEGY = -20, /* the strategy does not apply to this medium */
     JX_EECC = -21,      /* read, but some of it is beyond what ECC can correct */
+    JX_EBUSY = -22,     /* mounted, and what this call would change is in use */
 };
 
 enum jx_endian { JX_LITTLE = 0, JX_BIG = 1 };
@@ -87,6 +88,12 @@ int jx_flash_open_file(const char *path, const struct jx_geometry *geo, int writ
  * character device, or not Linux), JX_EGEOMETRY (DataFlash, UBI volumes, MLC NAND, over 4 GiB). */
 int jx_flash_open_mtd(const char *path, int writable, jx_flash **out);
 void jx_flash_close(jx_flash *f);
+/* live: a running kernel has the device mounted read-only and goes on reading what was there. From then on only blocks
+ * that hold nothing (erased, or a cleanmarker and no more) are taken, and no other block changes: jx_collect,
+ * jx_drop_commits, jx_recover and jx_tidy return JX_EBUSY where they would have to, and what a commit leaves to do waits for
+ * jx_recover after the reboot. */
+void jx_flash_set_live(jx_flash *f, int live);
+int jx_flash_is_live(const jx_flash *f);
 void jx_flash_geometry(const jx_flash *f, struct jx_geometry *out);
 void jx_flash_statistics(const jx_flash *f, struct jx_flash_stats *out);
 /* A copy in memory: content, OOB, bad blocks and what was programmed since the last erase. A
@@ -442,7 +449,8 @@ struct jx_txn_stats {
     uint32_t commit_nodes;
     uint32_t commit_limit;      /* what one commit block (or page) of this strategy holds */
     uint32_t blocks_needed;     /* staging, commit block and what settling writes */
-    uint32_t blocks_available;  /* free and dirty before it */
+    uint32_t blocks_available;  /* free and dirty before it; of a live device the free ones */
+    uint32_t blocks_dead;       /* of a live device: the dirty ones, which only count towards the reserve */
     uint32_t reserve;
 };
 

@@ -155,10 +155,15 @@ static int write_settled_tag(struct jx_txn *txn, uint32_t at)
     return jx_program_verified(fs->flash, txn->commit_block + at, txn->image, len, txn->check);
 }
 
+/* What the commit superseded is what the running kernel of a live device reads. */
+static int must_wait(const struct jx_fs *fs) { return fs->flash->live && jx_is_bit_writable(&fs->flash->geo); }
+
 static int settle_on(struct jx_txn *txn, jx_fs *fresh)
 {
     uint32_t settled_at = JX_NONE, count = 0;
     int err = txn->strategy->finish(txn, &settled_at);
+    if (!err && must_wait(fresh))
+        return JX_OK;
     if (!err)
         err = jx_clear_superseded(fresh, txn->tag.txid, &count);
     if (err)
@@ -213,6 +218,13 @@ static int finish_committed(struct jx_fs *fs, struct jx_recovery *out)
     return err;
 }
 
+/* Nothing of ours waits; what the kernel has left dead it erases itself. */
+static int is_finished(const struct jx_fs *fs)
+{
+    int closed = fs->status.state == JX_TXN_NONE || fs->status.state == JX_TXN_SETTLED;
+    return closed && !jx_has_stale_commit(fs);
+}
+
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
     struct jx_reader all = *reader;
@@ -227,7 +239,10 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
         if (round == 0)
             out->state_before = fs->status.state;
         out->state = fs->status.state;
-        if (fs->status.state == JX_TXN_COMMITTED) {
+        if (flash->live) {
+            work = 0;
+            err = is_finished(fs) ? JX_OK : JX_EBUSY;
+        } else if (fs->status.state == JX_TXN_COMMITTED) {
             err = finish_committed(fs, out);
         } else {
             work = erase_dirty(fs, 0);
@@ -267,7 +282,13 @@ int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_r
     if (err)
         return err;
     out->state_before = out->state = fs->status.state;
-    int erased = fs->status.state == JX_TXN_COMMITTED ? JX_ESTATE : erase_dirty(fs, 1);
+    int erased;
+    if (fs->status.state == JX_TXN_COMMITTED)
+        erased = JX_ESTATE;
+    else if (flash->live)
+        erased = jx_has_stale_commit(fs) ? JX_EBUSY : JX_OK;
+    else
+        erased = erase_dirty(fs, 1);
     out->blocks_erased = erased > 0 ? (uint32_t)erased : 0;
     jx_fs_close(fs);
     return erased < 0 ? erased : jx_flash_sync(flash);

@@ -36,6 +36,14 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
 
+/* Of a live device: blocks that wait for the reboot, and then count as free. */
+static uint32_t dead_blocks(const struct jx_fs *fs)
+{
+    struct jx_space space;
+    jx_fs_space(fs, &space);
+    return fs->flash->live ? space.dirty : 0;
+}
+
 int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out)
 {
     int refused = admit(fs, options);
@@ -62,6 +70,7 @@ int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out)
     if (!err)
         err = jx_writer_open(&txn->writer, fs, &txn->pool, options->fresh ? NULL : &txn->tag, (int)options->dry_run, (int)options->summary);
     txn->stats.blocks_available = txn->pool.count;
+    txn->stats.blocks_dead = dead_blocks(fs);
     txn->stats.reserve = options->reserve ? jx_reserve_blocks(&fs->flash->geo) : 0;
     if (err)
         jx_txn_free(txn);
@@ -516,7 +525,8 @@ int jx_txn_prepare(jx_txn *txn)
         return err;
     if (txn->stats.commit_bytes > txn->stats.commit_limit || (txn->strategy == &jx_swap && txn->set.count > 1))
         return JX_ETOOBIG;
-    if (txn->stats.blocks_needed + txn->stats.reserve > txn->stats.blocks_available)
+    if (txn->stats.blocks_needed > txn->stats.blocks_available ||
+        txn->stats.blocks_needed + txn->stats.reserve > txn->stats.blocks_available + txn->stats.blocks_dead)
         return JX_ENOSPC;
     txn->phase = JX_PHASE_PREPARED;
     if (txn->options.dry_run || !txn->set.count)

@@ -105,7 +105,7 @@ int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool)
     pool->blocks = malloc((size_t)fs->block_count * sizeof(*pool->blocks));
     if (!pool->blocks)
         return JX_ENOMEM;
-    for (int dirty = 0; dirty < 2; dirty++)
+    for (int dirty = 0; dirty <= !fs->flash->live; dirty++)
         for (uint32_t b = 0; b < fs->block_count; b++) {
             uint8_t state = fs->blocks[b].state;
             if (dirty ? state == JX_B_DIRTY : state == JX_B_ERASED || state == JX_B_FREE)

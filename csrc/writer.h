@@ -29,7 +29,7 @@ struct jx_writer {
     uint64_t bytes;         /* programmed, padding and summaries included */
 };
 
-int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* free and dirty blocks, ascending */
+int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool); /* free and, unless the device is live, dirty blocks, ascending */
 void jx_pool_close(struct jx_pool *pool);
 /* The next block of the pool, erased and read back as 0xFF; those that fail are marked bad and passed over. JX_ENOSPC. */
 int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block);

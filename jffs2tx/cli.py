@@ -74,7 +74,8 @@ reader_option = click.option(
     "readers",
     type=click.Choice(list(READERS)),
     multiple=True,
-    help="Who must see wholly the old or wholly the new tree; may be repeated.  [default: linux]",
+    help="Who must see wholly the old or wholly the new tree; may be repeated.  [default: linux; of a device the "
+    "running kernel as it was built]",
 )
 
 
@@ -144,12 +145,11 @@ def plan(target, manifest, source, strategy, readers, medium, as_json) -> None:
     """Show what an upgrade of TARGET to MANIFEST would write; writes nothing."""
     from jffs2tx import ops, output
     from jffs2tx.manifest import Manifest
-    from jffs2tx.readers import named
     from jffs2tx.source import Source
 
     tree = Manifest.parse(Path(manifest).read_bytes())
     with Source(source) as files, opened(target, medium) as image:
-        facts = ops.plan(image, manifest=tree, source=files, strategy=strategy, readers=named(readers))
+        facts = ops.plan(image, manifest=tree, source=files, strategy=strategy, readers=readers)
     output.result(facts, as_json)
 
 
@@ -167,14 +167,11 @@ def apply(target, manifest, source, strategy, readers, medium, as_json, quiet) -
     from jffs2tx import ops, output
     from jffs2tx.manifest import Manifest
     from jffs2tx.progress import reporter
-    from jffs2tx.readers import named
     from jffs2tx.source import Source
 
     tree = Manifest.parse(Path(manifest).read_bytes())
     with Source(source) as files, opened(target, medium, writable=True) as image, reporter(quiet) as progress:
-        facts = ops.apply(
-            image, manifest=tree, source=files, strategy=strategy, readers=named(readers), progress=progress
-        )
+        facts = ops.apply(image, manifest=tree, source=files, strategy=strategy, readers=readers, progress=progress)
     if as_json or not quiet:
         output.result(facts, as_json)
 

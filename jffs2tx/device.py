@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from jffs2tx._ffi import check, ffi, lib
@@ -69,6 +70,8 @@ class Flash:
 
     def __init__(self, handle) -> None:
         self._handle = handle
+        #: Raises Busy where somebody has begun to use the device in a way that forbids the commit.
+        self.check_users: Callable[[], None] = lambda: None
 
     @classmethod
     def memory(cls, geometry: Geometry, content: bytes = b"") -> Flash:
@@ -115,6 +118,15 @@ class Flash:
         geo = ffi.new("struct jx_geometry *")
         lib.jx_flash_geometry(self.handle, geo)
         return Geometry.from_c(geo)
+
+    @property
+    def live(self) -> bool:
+        """A running kernel has it mounted read-only: only blocks that hold nothing are written (jx_flash_set_live)."""
+        return bool(lib.jx_flash_is_live(self.handle))
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        lib.jx_flash_set_live(self.handle, live)
 
     @property
     def stats(self) -> FlashStats:

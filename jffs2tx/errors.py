@@ -35,6 +35,12 @@ class Refused(Jffs2txError):
     """The engine will not do it, and nothing was written."""
 
 
+class Busy(Refused):
+    """Somebody else uses the medium: it is mounted, or another process writes to it."""
+
+    codes = ("JX_EBUSY",)
+
+
 class NoSpace(Refused):
     """Not enough erased blocks, the kernel's reserve included."""
 

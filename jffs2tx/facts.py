@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from jffs2tx.device import FlashStats, Geometry
+from collections.abc import Iterable, Sequence
+
+from jffs2tx.device import Geometry
+from jffs2tx.filesystem import Space
+from jffs2tx.meter import Work
+from jffs2tx.progress import format_bytes
+from jffs2tx.readers import Reader
 from jffs2tx.upgrade import Outcome
 
 
-def plan_facts(outcome: Outcome, geometry: Geometry) -> dict:
+def plan_facts(outcome: Outcome) -> dict:
     """What an upgrade would do, or did."""
     plan, figures = outcome.plan, outcome.figures
     facts = {
@@ -20,8 +26,6 @@ def plan_facts(outcome: Outcome, geometry: Geometry) -> dict:
         "new_metadata": len(plan.attributes),
         "rebuilt_directories": [path.decode("utf-8", "backslashreplace") for path in plan.rebuilt],
         "warnings": list(plan.warnings),
-        "full_rewrite_bytes": geometry.size,
-        "full_rewrite_blocks": geometry.blocks,
     }
     if figures:
         facts |= {
@@ -41,15 +45,56 @@ def plan_facts(outcome: Outcome, geometry: Geometry) -> dict:
     return facts
 
 
-def apply_facts(outcome: Outcome, geometry: Geometry, before: FlashStats, after: FlashStats, seconds: float) -> dict:
-    """What an upgrade did, with the work that the flash had of it."""
-    facts = plan_facts(outcome, geometry) | {
-        "programmed_bytes": after.bytes_programmed - before.bytes_programmed,
-        "erased_blocks": after.erases - before.erases,
-        "verified_bytes": after.bytes_verified - before.bytes_verified,
-        "ecc_corrected_bits": after.ecc_corrected - before.ecc_corrected,
-        "seconds": round(seconds, 3),
+def live_warnings(mounted: str, geometry: Geometry, readers: tuple[Reader, ...]) -> list[str]:
+    """What who upgrades a mounted file system has to know. mounted: the mount point."""
+    warnings = [
+        f"mounted read-only at {mounted}: the running system keeps its old tree; reboot, and never remount it "
+        "read-write before"
+    ]
+    if geometry.kind == "nor" and not all(reader.summary for reader in readers):
+        warnings.append(
+            "recover must run after the reboot and before it is mounted read-write: a kernel without summary support "
+            "could bring back old names"
+        )
+    return warnings
+
+
+def _work_facts(work: Iterable[Work], geometry: Geometry) -> dict:
+    """The sum of some phases."""
+    verified = sum(phase.verified for phase in work)
+    facts = {
+        "programmed_bytes": sum(phase.programmed for phase in work),
+        "erased_blocks": sum(phase.erased for phase in work),
+        "verified_bytes": verified,
     }
+    if geometry.write_size > 1:
+        facts["verified_pages"] = verified // geometry.write_size
+    return facts | {"seconds": round(sum(phase.seconds for phase in work), 3)}
+
+
+def _phase_facts(phase: Work, geometry: Geometry) -> dict:
+    facts = {"phase": phase.phase} | _work_facts([phase], geometry)
+    text = (
+        f"{phase.phase}: {format_bytes(phase.programmed)} programmed, {phase.erased} blocks erased, "
+        f"{format_bytes(phase.verified)} verified, {phase.seconds:.3f} s"
+    )
+    return facts | {"text": text}
+
+
+def _full_rewrite_facts(work: Sequence[Work], geometry: Geometry, space: Space) -> dict:
+    """What erasing the partition and writing the new tree's image would take; the time at the pace of this staging."""
+    size = space.needed_bytes
+    pace = next(
+        (phase.seconds / phase.programmed for phase in work if phase.phase == "stage" and phase.programmed), 0.0
+    )
+    return _work_facts([Work("full rewrite", pace * size, size, space.blocks - space.bad, size)], geometry)
+
+
+def apply_facts(outcome: Outcome, geometry: Geometry, space: Space, ecc_corrected: int) -> dict:
+    """What an upgrade did, with the work that the flash had of it. space: after it; ecc_corrected: bits, during it."""
+    facts = plan_facts(outcome) | _work_facts(outcome.work, geometry) | {"ecc_corrected_bits": ecc_corrected}
+    facts["phases"] = [_phase_facts(phase, geometry) for phase in outcome.work]
+    facts["full_rewrite"] = _full_rewrite_facts(outcome.work, geometry, space)
     if outcome.unsettled:
         facts["warnings"] = [*facts["warnings"], f"the new tree stands, but run recover again: {outcome.unsettled}"]
     if outcome.recovery:

@@ -4,6 +4,7 @@ is given and by what the image itself shows."""
 from __future__ import annotations
 
 import fcntl
+import functools
 import mmap
 import os
 import stat
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from jffs2tx import mtd
 from jffs2tx._ffi import ffi, lib
 from jffs2tx.device import Flash, Geometry
-from jffs2tx.errors import FormatError, GeometryError, IsADirectory, Refused
+from jffs2tx.errors import Busy, FormatError, GeometryError, IsADirectory, Refused
+from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.mounts import MTD_BLOCK_MAJOR
 from jffs2tx.progress import format_bytes
+from jffs2tx.readers import DEFAULT_READERS
 
 SIZE_MAX_BYTES = 0xFFFFFFFF  # offsets are 32 bits in the core, as they are on the medium
 ERASE_SIZE_MIN_BYTES = 4096
@@ -61,7 +64,8 @@ class Image:
         lock: ExitStack,
         *,
         assumed_subpage: int | None = None,
-        live: bool = False,
+        mounted: str | None = None,
+        reader: tuple[str, str | None] = (DEFAULT_READERS[0], None),
     ) -> None:
         self.path = path
         self.flash = flash
@@ -70,8 +74,10 @@ class Image:
         self.guesses = guesses
         #: The subpage in bytes where it was assumed: an image file does not tell.
         self.assumed_subpage = assumed_subpage
-        #: The running kernel has this very file system mounted, read-only.
-        self.live = live
+        #: Where the running kernel has this very file system mounted, read-only; the flash is live then.
+        self.mounted = mounted
+        #: Who is taken to read it where the user names nobody, and the evidence.
+        self.reader, self.reader_evidence = reader
         self._open = lock
         self._open.callback(flash.close)
 
@@ -112,8 +118,8 @@ def open_image(
 
     An MTD device is what the kernel says. An image file is a page-programmed NAND with page_size, else bit-writable
     NOR; what is not given is found by evidence, or guessed and said in `guesses`. Raises GeometryError where what is
-    given contradicts the target, FormatError where it is no JFFS2, Refused where it is neither file nor MTD device, is
-    mounted so that it must not be touched, or another process writes to it.
+    given contradicts the target, FormatError where it is no JFFS2, Refused where it is neither file nor MTD device,
+    Busy where it is mounted read-write or another process writes to it. Mounted read-only, it is live (Flash.live).
     """
     path = os.fspath(target)
     mode = os.stat(path).st_mode
@@ -133,19 +139,28 @@ def open_image(
 
 
 def _open_device(path: str, writable: bool, given: dict[str, int | None], endian: str | None) -> Image:
-    """Raises Refused, GeometryError, FormatError, MediumError, OSError."""
-    live = mtd.is_live(path, writable)
+    """Raises Refused, Busy, GeometryError, FormatError, MediumError, OSError."""
+    mounted = mtd.mounted_at(path)
     guesses: list[str] = []
     with ExitStack() as undo:
         undo.enter_context(_locked(path, writable))
         flash = undo.enter_context(Flash.mtd(path, writable))
+        flash.live = mounted is not None
+        flash.check_users = functools.partial(_check_mount, path, mounted)
         mtd.check_given(path, flash.geometry, given)
         order = mtd.find_endian(path, flash, endian, guesses)
-        return Image(path, flash, order, guesses, undo.pop_all(), live=live)
+        return Image(path, flash, order, guesses, undo.pop_all(), mounted=mounted, reader=running_kernel())
+
+
+def _check_mount(path: str, mounted: str | None) -> None:
+    """Raises Busy where it is mounted otherwise than when it was opened."""
+    now = mtd.mounted_at(path)
+    if now is not None and mounted is None:
+        raise Busy(f"was mounted at {now} meanwhile; nothing is committed", path=path)
 
 
 def _open_file(path: str, writable: bool):
-    """Open, and locked where it is to be written. Raises Refused, OSError."""
+    """Open, and locked where it is to be written. Raises Refused, Busy, OSError."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectory("is a directory, not an image", path=path)
@@ -159,14 +174,14 @@ def _open_file(path: str, writable: bool):
 
 
 def _locked(path: str, writable: bool):
-    """One writer at a time. Raises Refused, OSError."""
+    """One writer at a time. Raises Busy, OSError."""
     file = open(path, "r+b" if writable else "rb", buffering=0)  # noqa: SIM115 (the caller's stack closes it)
     if writable:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise Refused("another jffs2tx is writing to it", path=path) from None
+            raise Busy("another jffs2tx is writing to it", path=path) from None
     return file
 
 

@@ -7,7 +7,7 @@ import sys
 
 from jffs2tx._ffi import ffi, lib
 from jffs2tx.device import Flash, Geometry
-from jffs2tx.errors import FormatError, GeometryError, Refused
+from jffs2tx.errors import Busy, FormatError, GeometryError, Refused
 from jffs2tx.mounts import mounts_of
 
 MTD_CHAR_MAJOR = 90
@@ -23,15 +23,13 @@ def index_of(path: str) -> int:
     return os.minor(device) // 2  # the odd one is its read-only twin
 
 
-def is_live(path: str, writable: bool) -> bool:
-    """Whether the device is mounted, read-only. Raises Refused where it must not be opened so."""
+def mounted_at(path: str) -> str | None:
+    """Where the device is mounted read-only, if it is mounted. Raises Busy where it is mounted read-write."""
     mounts = mounts_of(index_of(path))
     for mount in mounts:
         if mount.writable:
-            raise Refused(f"is mounted read-write at {mount.point}: what is on it changes meanwhile", path=path)
-    if mounts and writable:
-        raise Refused(f"is mounted at {mounts[0].point}; it can be written to only after umount", path=path)
-    return bool(mounts)
+            raise Busy(f"is mounted read-write at {mount.point}: what is on it changes meanwhile", path=path)
+    return mounts[0].point if mounts else None
 
 
 def check_given(path: str, geometry: Geometry, given: dict[str, int | None]) -> None:

@@ -43,22 +43,28 @@ class Figures:
     commit_limit: int
     blocks_needed: int
     blocks_available: int
+    blocks_dead: int
     reserve: int
 
     @property
     def blocks_wanted(self) -> int:
-        """Erased blocks that must be there before the first write."""
-        return self.blocks_needed + self.reserve
+        """Erased blocks that must be there before the first write; of a live device dead ones serve as reserve."""
+        return self.blocks_needed + max(0, self.reserve - self.blocks_dead)
 
     @property
     def fits(self) -> bool:
         return self.blocks_wanted <= self.blocks_available
 
 
-def no_room(figures: Figures, obtainable: int) -> NoSpace:
-    """obtainable: erased blocks that are there, or would be after garbage collection."""
+def no_room(figures: Figures, obtainable: int, live: bool = False) -> NoSpace:
+    """obtainable: erased blocks that are there, or would be after garbage collection (which a live device forbids)."""
     if obtainable < figures.blocks_wanted:
-        rest = f" and {obtainable} after garbage collection: {figures.blocks_wanted - obtainable} are missing"
+        made = (
+            ", and no other may be erased while it is mounted"
+            if live
+            else f" and {obtainable} after garbage collection"
+        )
+        rest = f"{made}: {figures.blocks_wanted - obtainable} are missing"
     else:
         rest = ", too few for garbage collection to begin with"
     return NoSpace(
@@ -197,7 +203,7 @@ class Run:
         code = lib.jx_txn_prepare(self._txn)
         figures = self.figures
         if code == lib.JX_ENOSPC:
-            raise no_room(figures, figures.blocks_available)
+            raise no_room(figures, figures.blocks_available, self.fs.flash.live)
         if code == lib.JX_ETOOBIG:
             raise TooBig(
                 f"the commit set of {figures.commit_bytes} bytes does not fit one block "

@@ -57,10 +57,11 @@ class Target:
     ) -> Transaction:
         """Changes that land all at once by its commit(). mtime: of what is made; now, if not given.
 
-        readers: names of the table in jffs2tx.readers, those who must see wholly the old or wholly the new tree.
+        readers: names of the table in jffs2tx.readers, those who must see wholly the old or wholly the new tree; of a
+        device the running kernel, if not given.
         """
         made = int(time.time()) if mtime is None else mtime
-        return Transaction(self.image.flash, self.tree, made, named(readers), strategy)
+        return Transaction(self.image.flash, self.tree, made, named(tuple(readers) or (self.image.reader,)), strategy)
 
     def recover(self) -> Recovery:
         """Finishes or clears what a power cut left. Idempotent."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.collect import Collection, collect, estimate
 from jffs2tx.device import Flash
-from jffs2tx.errors import Corrupt, MediumError, NoSpace
+from jffs2tx.errors import Busy, Corrupt, MediumError, NoSpace
 from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
 from jffs2tx.manifest import Manifest
+from jffs2tx.meter import Meter, Work
 from jffs2tx.plan import Medium, Old, OldTree, Plan, Wanted, make_plan
 from jffs2tx.readers import Reader, compressors, named
 from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask, no_room
@@ -128,6 +129,7 @@ class Outcome:
     collection: Collection | None = None  # what makes the room that is missing
     recovery: Recovery | None = None
     unsettled: str | None = None  # why settling after the commit is left to a later `recover`
+    work: tuple[Work, ...] = ()  # of apply, phase by phase
 
 
 def _prove(fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, ...], progress: Progress) -> Figures:
@@ -159,12 +161,17 @@ def plan_upgrade(
 ) -> Outcome:
     """What apply_upgrade would do, proved without a write. Raises what would stop it."""
     readers = readers or named(("linux",))
+    live = fs.flash.live
+    if live and fs.status.state == "committed":
+        raise Busy("an upgrade stands already and waits for the reboot, then for recover")
     plan = make_plan(old_tree(fs), wanted, medium_of(fs), readers, strategy)
     if plan.is_empty:
         return Outcome(plan, None)
     figures = _prove(fs, plan, content, readers, progress)
     if figures.fits:
         return Outcome(plan, figures)
+    if live:
+        raise no_room(figures, figures.blocks_available, live)
     summary = _wants_summary(fs, readers)
     if plan.adopted:  # garbage collection would take the blocks of what was staged: begin anew
         plan = make_plan(old_tree(fs, resume=False), wanted, medium_of(fs), readers, strategy)
@@ -195,39 +202,60 @@ def apply_upgrade(
     The whole is proved dry first; then what an earlier cut left is finished, room is made where it is missing, and the
     tree is staged, committed and settled.
     An error before the commit leaves the old tree. `tag` (16 bytes) is what the blocks say of this transaction.
+    A live flash gets neither finishing nor room, and settles only what the running kernel does not read.
     """
     readers = readers or named(("linux",))
-    with FileSystem(flash, endian=endian) as fs:
+    meter = Meter(flash)
+    with meter.phase("plan"), FileSystem(flash, endian=endian) as fs:
         outcome = plan_upgrade(fs, wanted, content, readers=readers, strategy=strategy, progress=progress)
-        if outcome.plan.is_empty:
-            return outcome
         state = fs.status.state
         summary = _wants_summary(fs, readers)
-    if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
-        recover(flash, endian=endian)
-    elif state != "none":  # a commit that was cut may wait even where the kernel has written behind what was staged
-        drop_commits(flash, endian=endian)
+    if outcome.plan.is_empty:
+        return replace(outcome, work=tuple(meter.work))
+    if state != "none":
+        with meter.phase("recover"):
+            if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
+                recover(flash, endian=endian)
+            else:  # a commit that was cut may wait even where the kernel has written behind what was staged
+                drop_commits(flash, endian=endian)
     if outcome.collection:
-        done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)
+        with meter.phase("collect"):
+            done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)
         outcome = replace(outcome, collection=done)
     with FileSystem(flash, endian=endian) as fs:
-        figures = _land(fs, outcome.plan, content, readers, tag, progress)
-    landed = replace(outcome, figures=figures)
-    try:
-        return replace(landed, recovery=tidy(flash, endian=endian)) if settle else landed
-    except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
-        return replace(landed, unsettled=str(error))
+        figures = _land(fs, outcome.plan, content, readers, tag, progress, meter)
+    outcome = replace(outcome, figures=figures)
+    if settle and not flash.live:
+        with meter.phase("settle"):
+            outcome = _settle(flash, outcome, endian)
+    return replace(outcome, work=tuple(meter.work))
 
 
 def _land(
-    fs: FileSystem, plan: Plan, content: Content, readers: tuple[Reader, ...], tag: bytes, progress: Progress
+    fs: FileSystem,
+    plan: Plan,
+    content: Content,
+    readers: tuple[Reader, ...],
+    tag: bytes,
+    progress: Progress,
+    meter: Meter,
 ) -> Figures:
     with Run(fs, plan, dry=False, tag=tag, **_settings(fs, readers)) as run:
-        try:
-            run.stage(content, progress, "stage")
-            run.prepare()
-        except BaseException:
-            run.abort()
-            raise
-        run.commit()
+        with meter.phase("stage"):
+            try:
+                run.stage(content, progress, "stage")
+                run.prepare()
+            except BaseException:
+                run.abort()
+                raise
+        fs.flash.check_users()  # no abort: if the kernel writes now, the blocks may be its own by now
+        with meter.phase("commit"):
+            run.commit()
         return run.figures
+
+
+def _settle(flash: Flash, landed: Outcome, endian: str | None) -> Outcome:
+    try:
+        return replace(landed, recovery=tidy(flash, endian=endian))
+    except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
+        return replace(landed, unsettled=str(error))

@@ -16,7 +16,6 @@ from jffs2tx.device import Flash
 from jffs2tx.errors import Corrupt, Exists, FormatError, InvalidValue, IsADirectory, NotADirectory, NotFound
 from jffs2tx.image import open_image
 from jffs2tx.manifest import Manifest
-from jffs2tx.readers import named
 from jffs2tx.source import Source
 from jffs2tx.tree import manifest_of
 
@@ -77,7 +76,7 @@ def test_status(made):
         "subpage_size_bytes": 512,
         "oob_avail_bytes": 8,
     }
-    assert (facts["mounted"], facts["ecc"]) == (False, {"corrected_bits": 0, "unreadable_pages": 0})
+    assert (facts["mounted"], facts["ecc"]) == (None, {"corrected_bits": 0, "unreadable_pages": 0})
     assert (facts["endian"], facts["summaries"], facts["guesses"]) == ("little", True, [])
     assert facts["transaction"] == {"state": "none", "txid": None, "strategy": None}
     space = facts["space"]
@@ -348,7 +347,7 @@ def land(name, image, source, **more):
         manifest=source.manifest(),
         source=source,
         strategy="auto",
-        readers=named(()),
+        readers=(),
         **more,
     )
 
@@ -367,7 +366,14 @@ def test_plan_writes_nothing_and_apply_lands_it(upgrades):
             assert kinds(image) == []
             assert ops.recover(image, progress=None)["blocks_erased"] == 0
     assert facts["strategy"] == planned["strategy"]
-    assert facts["programmed_bytes"] > 0
+    phases = facts["phases"]
+    assert [phase["phase"] for phase in phases] == ["plan", "stage", "commit", "settle"]
+    for key in ("programmed_bytes", "erased_blocks", "verified_bytes"):
+        assert facts[key] == sum(phase[key] for phase in phases)
+    assert not phases[0]["programmed_bytes"] and all(phase["programmed_bytes"] for phase in phases[1:3])
+    with open_image(path, device_size=4 << 20) as after, after.fs() as fs:
+        assert facts["full_rewrite"]["programmed_bytes"] == fs.space.needed_bytes > facts["programmed_bytes"]
+        assert facts["full_rewrite"]["erased_blocks"] == fs.space.blocks > facts["erased_blocks"]
 
 
 def test_an_assumed_subpage_is_said_where_lift_needs_it(tmp_path):
@@ -382,11 +388,9 @@ def test_an_assumed_subpage_is_said_where_lift_needs_it(tmp_path):
             assert manifest_of(image.fs()) == files.manifest()
     (source / "b").write_bytes(b"b")
     with Source(source) as files, open_image(path, page_size=2048, erase_size=128 * KIB) as image:
-        facts = ops.plan(image, manifest=files.manifest(), source=files, strategy="lift", readers=named(()))
+        facts = ops.plan(image, manifest=files.manifest(), source=files, strategy="lift", readers=())
         assert facts["warnings"] == ["the chip is assumed to take programs of 512 bytes, a part of its page"]
-        facts = ops.plan(
-            image, manifest=files.manifest(), source=files, strategy="auto", readers=named(("linux-summary",))
-        )
+        facts = ops.plan(image, manifest=files.manifest(), source=files, strategy="auto", readers=("linux-summary",))
         assert facts["strategy"] == "seal"
         assert facts["warnings"] == []
 

@@ -27,7 +27,7 @@ def status(image: Image) -> dict:
                 "subpage_size_bytes": geometry.subpage_size,
                 "oob_avail_bytes": geometry.oob_avail,
             },
-            "mounted": image.live,
+            "mounted": image.mounted,
             "endian": fs.endian,
             "summaries": fs.has_summaries,
             "space": {

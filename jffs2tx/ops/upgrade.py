@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 from jffs2tx import upgrade
 from jffs2tx.device import Geometry
-from jffs2tx.facts import apply_facts, plan_facts
+from jffs2tx.facts import apply_facts, live_warnings, plan_facts
 from jffs2tx.image import OOB_AVAIL_BYTES, Image, assume_subpage
 from jffs2tx.manifest import Manifest
 from jffs2tx.mkfs import write_image
 from jffs2tx.progress import ProgressCallback
-from jffs2tx.readers import Reader, Strategy
+from jffs2tx.readers import Reader, Strategy, named
 from jffs2tx.source import Source
 
 TAG_BYTES = 16
 
 
-def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, readers: tuple[Reader, ...]) -> dict:
-    """What apply would do, proved without a write. Raises what would stop it."""
+def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, readers: tuple[str, ...]) -> dict:
+    """What apply would do, proved without a write. readers: names; none: Image.reader. Raises what would stop it."""
+    chosen = _chosen(image, readers)
     with image.fs() as fs:
         outcome = upgrade.plan_upgrade(
-            fs, upgrade.wanted_tree(manifest), source.open, readers=readers, strategy=strategy
+            fs, upgrade.wanted_tree(manifest), source.open, readers=chosen, strategy=strategy
         )
-    return _with_assumption(plan_facts(outcome, image.geometry), image)
+    return _told(plan_facts(outcome), image, chosen)
 
 
 def apply(
@@ -34,25 +34,26 @@ def apply(
     manifest: Manifest,
     source: Source,
     strategy: str,
-    readers: tuple[Reader, ...],
+    readers: tuple[str, ...],
     progress: ProgressCallback | None,
 ) -> dict:
     """Lands the manifest's tree as one transaction. An error before the commit leaves the old tree."""
+    chosen = _chosen(image, readers)
     image.fs().close()  # what cannot be read at all is refused with the target's name
-    before, start = image.flash.stats, time.monotonic()
+    corrected = image.flash.stats.ecc_corrected
     outcome = upgrade.apply_upgrade(
         image.flash,
         upgrade.wanted_tree(manifest),
         source.open,
-        readers=readers,
+        readers=chosen,
         strategy=strategy,
         endian=image.endian,
         tag=hashlib.sha256(manifest.to_text()).digest()[:TAG_BYTES],
         progress=progress,
     )
-    seconds = time.monotonic() - start
-    facts = apply_facts(outcome, image.geometry, before, image.flash.stats, seconds)
-    return _with_assumption(facts, image)
+    with image.fs() as fs:
+        facts = apply_facts(outcome, image.geometry, fs.space, image.flash.stats.ecc_corrected - corrected)
+    return _told(facts, image, chosen)
 
 
 def recover(image: Image, *, progress: ProgressCallback | None) -> dict:
@@ -87,9 +88,21 @@ def mkfs(
     write_image(output, geometry, manifest, source.open, endian=endian, compression=compression, progress=progress)
 
 
-def _with_assumption(facts: dict, image: Image) -> dict:
-    """Lift programs subpages, and an image does not tell whether its chip takes them."""
+def _chosen(image: Image, names: tuple[str, ...]) -> tuple[Reader, ...]:
+    return named(names or (image.reader,))
+
+
+def _told(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
+    """The facts with the readers they hold for, and what to beware of.
+
+    Lift programs subpages, and no image tells whether its chip takes them; a mounted target has its rules.
+    """
+    evidence = image.reader_evidence if [reader.name for reader in readers] == [image.reader] else None
+    facts["readers"] = [reader.name for reader in readers]
+    facts["reader_evidence"] = evidence
     if facts["strategy"] == Strategy.LIFT and image.assumed_subpage:
         sentence = f"the chip is assumed to take programs of {image.assumed_subpage} bytes, a part of its page"
         facts["warnings"].append(sentence)
+    if facts["changes"] and image.mounted is not None:
+        facts["warnings"] += live_warnings(image.mounted, image.geometry, readers)
     return facts
