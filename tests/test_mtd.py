@@ -311,7 +311,11 @@ def test_cleanmarkers_are_the_kernels(lab, versions):
 WORN = {"expected": (r"\[nandsim\] warning: simulating",)}
 #: What is read there is noise, and may look like anything.
 DEAD = {
-    "expected": (*WORN["expected"], r"jffs2: .*(mtd->read|Magic bitmask|Empty flash|Further such events|CRC failed)")
+    "expected": (
+        *WORN["expected"],
+        r"uncorrectable ECC",
+        r"jffs2: .*(mtd->read|Magic bitmask|Empty flash|Further such events|CRC failed)",
+    )
 }
 
 
