@@ -53,6 +53,10 @@ cut: setup ## the power cut at every instant of every canonical transaction: old
 kernel-gc: setup-test ## upgrades of file systems that the kernel has aged: ten histories of each medium and use
 	JFFS2TX_GC_SEEDS=10 $(PYTHON) -m pytest -s tests/test_kernel_gc.py $(PYTEST_ARGS)
 
+.PHONY: kernel-after-cut
+kernel-after-cut: setup-test ## after some hundred power cuts the kernel works on; then recover, or the upgrade once more
+	JFFS2TX_AFTER_CUT=1 $(PYTHON) -m pytest -s tests/test_kernel_after_cut.py $(PYTEST_ARGS)
+
 # The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH; pytest must not
 # put the tree in front of it.
 .PHONY: asan

@@ -103,7 +103,7 @@ int jx_flash_open_mtd(const char *path, int writable, jx_flash **out);
 void jx_flash_close(jx_flash *f);
 /* live: a running kernel has the device mounted read-only and goes on reading what was there. From then on only blocks
  * that hold nothing (erased, or a cleanmarker and no more) are taken, and no other block changes: jx_collect,
- * jx_drop_commits and jx_recover return JX_EBUSY where they would have to, and what a commit leaves to do waits for
+ * jx_drop_commits, jx_recover and jx_tidy return JX_EBUSY where they would have to, and what a commit leaves to do waits for
  * jx_recover after the reboot. */
 void jx_flash_set_live(jx_flash *f, int live);
 int jx_flash_is_live(const jx_flash *f);
@@ -509,12 +509,17 @@ void jx_fs_status(const jx_fs *fs, struct jx_status *out);
 
 struct jx_recovery {
     uint32_t state_before; /* enum jx_txn_state */
+    uint32_t state;        /* the same, afterwards */
     uint32_t blocks_erased;
     uint32_t nodes_moved;  /* copies of a commit set that now stand in a block of their own */
     uint32_t bits_cleared; /* superseded dirents that are now marked obsolete (NOR) */
 };
-/* Finishes a committed transaction, clears a staged one; from a fresh scan, idempotent, may be cut anywhere. */
+/* Finishes a committed transaction, clears a staged one; from the medium alone, idempotent, may be cut anywhere. For
+ * every boot: where the start of each eraseblock shows that no transaction waits, nothing else is read (but for settled
+ * commit blocks, whole). What is dead without a transaction's doing is the kernel's to collect. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
+/* The same by a full scan in any case; and every block in which nothing is needed is erased, whoever left it so. */
+int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
 /* Only the commit blocks of a transaction that does not stand are erased; what was staged for it stays, to be adopted by
  * the next. JX_ESTATE: it stands. */

@@ -225,7 +225,7 @@ static int is_finished(const struct jx_fs *fs)
     return closed && !jx_has_stale_commit(fs);
 }
 
-int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
+int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
     struct jx_reader all = *reader;
     int err = JX_OK, work = 1;
@@ -238,6 +238,7 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
             return err;
         if (round == 0)
             out->state_before = fs->status.state;
+        out->state = fs->status.state;
         if (flash->live) {
             work = 0;
             err = is_finished(fs) ? JX_OK : JX_EBUSY;
@@ -251,6 +252,16 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
         jx_fs_close(fs);
     }
     return err ? err : jx_flash_sync(flash);
+}
+
+int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
+{
+    memset(out, 0, sizeof(*out));
+    int clear = jx_glance(flash, reader, &out->state);
+    out->state_before = out->state;
+    if (clear)
+        return clear < 0 ? clear : JX_OK;
+    return jx_tidy(flash, reader, out);
 }
 
 int jx_has_stale_commit(const struct jx_fs *fs)
@@ -270,7 +281,7 @@ int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_r
     int err = jx_fs_open(flash, &all, &fs);
     if (err)
         return err;
-    out->state_before = fs->status.state;
+    out->state_before = out->state = fs->status.state;
     int erased;
     if (fs->status.state == JX_TXN_COMMITTED)
         erased = JX_ESTATE;

@@ -3,34 +3,32 @@
 #include <string.h>
 #include "txn.h"
 
-#define EMPTY_BYTES 1024u /* what the most careful kernels look at */
-
 static int suits(const struct jx_geometry *geo)
 {
     int subpages = jx_is_nand(geo) && geo->subpage_size_bytes < geo->write_size_bytes;
-    return subpages && geo->subpage_size_bytes <= EMPTY_BYTES && geo->write_size_bytes > EMPTY_BYTES ? JX_OK : JX_ESTRATEGY;
+    return subpages && geo->subpage_size_bytes <= JX_LIFT_BYTES && geo->write_size_bytes > JX_LIFT_BYTES ? JX_OK : JX_ESTRATEGY;
 }
 
 static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 {
     (void)summary_bytes;
-    return suits(geo) == JX_OK ? geo->write_size_bytes - EMPTY_BYTES - JX_TAG_BYTES : 0;
+    return suits(geo) == JX_OK ? geo->write_size_bytes - JX_LIFT_BYTES - JX_TAG_BYTES : 0;
 }
 
 static int prepare(struct jx_txn *txn)
 {
     uint32_t page = txn->fs->flash->geo.write_size_bytes;
-    memmove(txn->image + EMPTY_BYTES, txn->image, JX_TAG_BYTES);
-    memset(txn->image, 0xff, EMPTY_BYTES);
-    jx_set_bytes(&txn->set, txn->image + EMPTY_BYTES + JX_TAG_BYTES);
-    jx_fill_pages(txn->fs, txn->image, EMPTY_BYTES + JX_TAG_BYTES + txn->set.bytes);
-    return jx_program_verified(txn->fs->flash, txn->commit_block + EMPTY_BYTES, txn->image + EMPTY_BYTES, page - EMPTY_BYTES,
+    memmove(txn->image + JX_LIFT_BYTES, txn->image, JX_TAG_BYTES);
+    memset(txn->image, 0xff, JX_LIFT_BYTES);
+    jx_set_bytes(&txn->set, txn->image + JX_LIFT_BYTES + JX_TAG_BYTES);
+    jx_fill_pages(txn->fs, txn->image, JX_LIFT_BYTES + JX_TAG_BYTES + txn->set.bytes);
+    return jx_program_verified(txn->fs->flash, txn->commit_block + JX_LIFT_BYTES, txn->image + JX_LIFT_BYTES, page - JX_LIFT_BYTES,
                                txn->check);
 }
 
 static int commit(struct jx_txn *txn)
 {
-    jx_encode_header(txn->fs->endian, txn->image, JX_NODE_PADDING, EMPTY_BYTES);
+    jx_encode_header(txn->fs->endian, txn->image, JX_NODE_PADDING, JX_LIFT_BYTES);
     return jx_program_verified(txn->fs->flash, txn->commit_block, txn->image, txn->fs->flash->geo.subpage_size_bytes, txn->check);
 }
 

@@ -13,6 +13,8 @@
  * id 16; crc32 of the 28 bytes before it. */
 #define JX_TAG_BYTES 44u
 #define JX_TAG_FORMAT 1u
+/* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
+#define JX_LIFT_BYTES 1024u
 
 struct jx_tag {
     uint8_t role, strategy;
@@ -100,6 +102,11 @@ int jx_set_add(struct jx_set *set, const uint8_t *node, uint32_t len, const stru
 void jx_set_free(struct jx_set *set);
 /* The set as bytes, each node padded with 0xff to a multiple of 4; out holds set->bytes. */
 void jx_set_bytes(const struct jx_set *set, uint8_t *out);
+
+/* glance.c */
+/* Whether it is clear, from how the blocks start, that no transaction waits: 1 and *state (JX_TXN_NONE, JX_TXN_SETTLED),
+ * 0 where only a full scan can tell, or an error. Commit blocks are read whole. Writes nothing. */
+int jx_glance(jx_flash *flash, const struct jx_reader *reader, uint32_t *state);
 
 /* settle.c */
 /* A commit block in which nothing is needed: its commit was cut, or never came. */

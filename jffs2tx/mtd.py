@@ -12,6 +12,7 @@ from jffs2tx.mounts import mounts_of
 
 MTD_CHAR_MAJOR = 90
 ENOUGH_NODES = 64  # of one byte order more than of the other
+HEAD_BYTES = 256  # of a block: EMPTY_SCAN_SIZE
 
 
 def index_of(path: str) -> int:
@@ -60,17 +61,27 @@ def find_endian(path: str, flash: Flash, wanted: str | None, guesses: list[str])
 
 
 def _count_nodes(flash: Flash) -> tuple[int, int, bool]:
-    """(little-endian nodes, big-endian nodes, whether there is nothing but 0xFF), until it is clear enough."""
-    size = flash.geometry.erase_size
-    little, big, erased = 0, 0, True
+    """(little-endian nodes, big-endian nodes, whether there is nothing but 0xFF), until it is clear enough.
+
+    A block that starts erased counts for empty, as it does for the kernel.
+    """
+    geometry = flash.geometry
+    little, big, empty, used = 0, 0, [], False
     found = ffi.new("struct jx_probe *")
-    for offset in range(0, flash.geometry.size, size):
+    for offset in range(0, geometry.size, geometry.erase_size):
         if flash.is_bad(offset):
             continue
-        block = flash.read(offset, size, forgiving=True)
-        lib.jx_probe_image(block, size, 0, 0, found)
+        if _is_erased(flash, offset, max(geometry.write_size, HEAD_BYTES)):
+            empty.append(offset)
+            continue
+        used = True
+        block = flash.read(offset, geometry.erase_size, forgiving=True)
+        lib.jx_probe_image(block, len(block), 0, 0, found)
         little, big = little + found.little, big + found.big
-        erased = erased and not block.strip(b"\xff")
         if abs(little - big) >= ENOUGH_NODES:
             break
-    return little, big, erased
+    return little, big, not used and all(_is_erased(flash, offset, geometry.erase_size) for offset in empty)
+
+
+def _is_erased(flash: Flash, offset: int, size: int) -> bool:
+    return not flash.read(offset, size, forgiving=True).strip(b"\xff")

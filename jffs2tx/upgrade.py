@@ -26,6 +26,7 @@ class Recovery:
     """What recover found and did."""
 
     state_before: str
+    state: str
     blocks_erased: int
     nodes_moved: int
     bits_cleared: int
@@ -35,9 +36,17 @@ class Recovery:
         return not (self.blocks_erased or self.nodes_moved or self.bits_cleared)
 
 
-def recover(flash: Flash, *, endian: str | None = None) -> Recovery:
-    """Finishes a committed transaction or clears a staged one. Idempotent; may be cut at any point and run again."""
-    return _recovery(lib.jx_recover, flash, endian, "recovering")
+def recover(flash: Flash, *, endian: str | None = None, path: str | None = None) -> Recovery:
+    """Finishes a committed transaction or clears a staged one. Idempotent; may be cut at any point and run again.
+
+    Fit for every boot: where nothing waits, it reads little more than the start of each eraseblock. path: for messages.
+    """
+    return _recovery(lib.jx_recover, flash, endian, "recovering", path)
+
+
+def tidy(flash: Flash, *, endian: str | None = None) -> Recovery:
+    """recover() by a full scan in any case, which also erases every block in which nothing is needed."""
+    return _recovery(lib.jx_tidy, flash, endian, "tidying")
 
 
 def drop_commits(flash: Flash, *, endian: str | None = None) -> Recovery:
@@ -45,10 +54,10 @@ def drop_commits(flash: Flash, *, endian: str | None = None) -> Recovery:
     return _recovery(lib.jx_drop_commits, flash, endian, "clearing a cut commit")
 
 
-def _recovery(function, flash: Flash, endian: str | None, doing: str) -> Recovery:
+def _recovery(function, flash: Flash, endian: str | None, doing: str, path: str | None = None) -> Recovery:
     out = ffi.new("struct jx_recovery *")
-    check(function(flash.handle, make_reader(endian, True, 256), out), doing=doing)
-    return Recovery(STATES[out.state_before], out.blocks_erased, out.nodes_moved, out.bits_cleared)
+    check(function(flash.handle, make_reader(endian, True, 256), out), doing=doing, path=path)
+    return Recovery(STATES[out.state_before], STATES[out.state], out.blocks_erased, out.nodes_moved, out.bits_cleared)
 
 
 # ---- the two trees and the medium ------------------------------------------------------------------------------------
@@ -247,6 +256,6 @@ def _land(
 
 def _settle(flash: Flash, landed: Outcome, endian: str | None) -> Outcome:
     try:
-        return replace(landed, recovery=recover(flash, endian=endian))
+        return replace(landed, recovery=tidy(flash, endian=endian))
     except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
         return replace(landed, unsettled=str(error))

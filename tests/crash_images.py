@@ -6,6 +6,7 @@ stand before the commit operation, a third tear it, and a third come after it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ class Sample:
     seen: str
     old: tuple[str, ...]
     new: tuple[str, ...]
+    content: dict[str, bytes]  # of all files of both trees, by SHA-256
 
 
 def tree_lines(paths: dict[bytes, Entry]) -> tuple[str, ...]:
@@ -79,6 +81,16 @@ def _cleanmarkers(flash: Flash) -> tuple[int, ...]:
         return tuple(i for i in range(lib.jx_fs_block_count(fs.handle)) if blocks[i].cleanmarker == 2)
 
 
+def _content(*flashes: Flash) -> dict[str, bytes]:
+    found = {}
+    for flash in flashes:
+        with FileSystem(flash) as fs:
+            for ino in {status.ino for _, status in fs.walk() if status.type == "file"}:
+                data = fs.read_ino(ino)
+                found[hashlib.sha256(data).hexdigest()] = data
+    return found
+
+
 def _picked(recording: Recording, count: int, commit_cut: int) -> list[tuple[int, int]]:
     """Cuts and tears, `count` of them at most, no two alike."""
     rnd = random.Random(str(recording.case))
@@ -96,6 +108,7 @@ def samples_of(case: Case, count: int) -> Iterator[Sample]:
     recording = record(case)
     commit_cut = judge(recording, faults=lib.JX_F1_CUT).commit_cut or 1
     old, new = (tree_lines(facts_on(flash)) for flash in (recording.start, recording.sim))
+    content = _content(recording.start, recording.sim)
     with Flash.memory(case.device) as flash:
         for cut, tear in _picked(recording, count, commit_cut):
             recording.build(cut, tear, flash)
@@ -113,6 +126,7 @@ def samples_of(case: Case, count: int) -> Iterator[Sample]:
                 seen=seen,
                 old=old,
                 new=new,
+                content=content,
             )
     recording.close()
 

@@ -15,7 +15,7 @@ from jffs2tx.manifest import Entry
 from jffs2tx.plan import Plan
 from jffs2tx.readers import Reader
 from jffs2tx.staging import Run
-from jffs2tx.upgrade import recover, wanted_tree
+from jffs2tx.upgrade import recover, tidy, wanted_tree
 
 from . import actions, trees
 from .lab import build
@@ -98,10 +98,14 @@ class State:
 
 def simulator(medium: Medium, state: State) -> Flash:
     """A recording flash in this state."""
-    flash = Flash.simulator(medium.geometry, state.image)
-    marker = _marker(medium.endian)
+    return simulated(medium.geometry, state, medium.endian)
+
+
+def simulated(geometry: Geometry, state: State, endian: str = "little") -> Flash:
+    flash = Flash.simulator(geometry, state.image)
+    marker = _marker(endian)
     for block in state.markers:
-        offset = block * medium.geometry.erase_size
+        offset = block * geometry.erase_size
         check(lib.jx_flash_raw_oob_prog(flash.handle, offset, marker, len(marker)))
     check(lib.jx_sim_restart(flash.handle))
     return flash
@@ -115,12 +119,12 @@ def _marker(endian: str) -> bytes:
     return ffi.buffer(out, OOB_MARKER_BYTES)[:]
 
 
-def state_of(medium: Medium, flash: Flash) -> State:
-    geometry = medium.geometry
+def state_of(flash: Flash, endian: str = "little") -> State:
+    geometry = flash.geometry
     image = flash.read(0, geometry.size)
     if not geometry.oob_avail:
         return State(image)
-    found, marker, oob = [], _marker(medium.endian), ffi.new("uint8_t[]", OOB_MARKER_BYTES)
+    found, marker, oob = [], _marker(endian), ffi.new("uint8_t[]", OOB_MARKER_BYTES)
     for block in range(geometry.blocks):
         check(lib.jx_flash_raw_oob_read(flash.handle, block * geometry.erase_size, oob, OOB_MARKER_BYTES))
         if ffi.buffer(oob)[:] == marker:
@@ -148,7 +152,7 @@ class Upgrade:
     brink: State  # the last instant of the old tree: one operation of the commit is missing (flip takes two)
     committed: State  # the commit's last operation is done, nothing after it
     done: State  # commit() has returned
-    settled: State  # recover has run after that
+    settled: State  # all is tidy after that
     recovered: State  # the power failed right after the commit's last operation, then recover ran
 
 
@@ -172,17 +176,17 @@ def upgrade(medium: Medium, start: State, tree: trees.Tree, strategy: str, reade
         ).plan
         prepared = _ObservedRun.prepared
         done = lib.jx_sim_op_count(flash.handle)
-        recover(flash)
-        settled = state_of(medium, flash)
+        tidy(flash)
+        settled = state_of(flash, medium.endian)
         with Flash.memory(medium.geometry) as other:
             cut = next(cut for cut in range(prepared, done + 1) if _digest(flash, cut, other) != before)
             states = []
             for instant in (prepared, cut - 1, cut, done):
                 _rebuild(flash, instant, other)
-                states.append(state_of(medium, other))
+                states.append(state_of(other, medium.endian))
             _rebuild(flash, cut, other)
             recover(other)
-            recovered = state_of(medium, other)
+            recovered = state_of(other, medium.endian)
         return Upgrade(plan, *states, settled, recovered)
 
 

@@ -11,6 +11,7 @@ from jffs2tx.device import Flash
 from jffs2tx.errors import InvalidValue, NotFound
 from jffs2tx.mounts import Mount, mounts_of, parse
 
+from .crafted import tag
 from .images import block, inode
 from .lab import tree as trees
 from .lab.lab import KIB, MIB, PYTHON, Case, Nand, Nor, mount, read_back, run, sh, spoil, tree, umount
@@ -170,6 +171,34 @@ def test_upgrades_on_devices(lab, versions):
             assert result.named("read_back")[0].badblocks == list(bad)
 
 
+# ---- many upgrades ---------------------------------------------------------------------------------------------------
+
+ROUNDS = 20
+#: Blocks that may be partly filled at one look and not at another: of staging, of the commit set and of its copy, and
+#: the one in which the kernel goes on. A leak of one block an upgrade would be many more.
+PARTLY_FILLED = 4
+#: What the system's own log grows by, and deletions that older names on the medium still need.
+GROWTH_BYTES = 16 * KIB
+
+
+@needs_lab
+def test_twenty_upgrades_in_a_row(lab, versions):
+    """Forth and back, the kernel writing files of its own in between: they stay, and space does not leak."""
+    words = [DEVICE, versions / "old", versions / "new", ROUNDS]
+    steps = [run([PYTHON, "-m", "tests.series", *words], timeout=900), mount(), tree(), umount()]
+    cases = [case(name, versions, DEVICES[name][0], *steps) for name in ("nor", "nand512")]
+    for result in lab.run(cases):
+        assert result.ok, result.why()
+        rounds = json.loads(result.named("run")[0].stdout)
+        print(result.id, [(one["after"]["there"], one["later"]["there"], one["later"]["needed"]) for one in rounds])
+        assert [one["error"] for one in rounds] == [""] * ROUNDS
+        assert not any(one["wrong"] for one in rounds), [one["wrong"] for one in rounds]
+        assert all(one["after"]["state"] == "settled" and one["kept"] >= 5 for one in rounds)
+        back = [one["later"] for one in rounds[1::2]]  # after the kernel has collected garbage
+        assert max(one["there"] for one in back) - min(one["there"] for one in back) <= PARTLY_FILLED
+        assert back[-1]["needed"] - back[0]["needed"] <= GROWTH_BYTES
+
+
 # ---- who else uses the device ----------------------------------------------------------------------------------------
 
 
@@ -280,6 +309,14 @@ def test_cleanmarkers_are_the_kernels(lab, versions):
 
 
 WORN = {"expected": (r"\[nandsim\] warning: simulating",)}
+#: What is read there is noise, and may look like anything.
+DEAD = {
+    "expected": (
+        *WORN["expected"],
+        r"uncorrectable ECC",
+        r"jffs2: .*(mtd->read|Magic bitmask|Empty flash|Further such events|CRC failed)",
+    )
+}
 
 
 @needs_lab
@@ -300,11 +337,33 @@ def test_worn_blocks(lab, versions):
         assert result.tree().lines == lines_of(versions, "new")
 
 
+@needs_lab
+def test_pages_that_cannot_be_read_any_more(lab, versions):
+    """Two pages take a program and never give it back: reading back finds it, the upgrade lands elsewhere, whole."""
+    cases = []
+    for page, erase, size in ((2048, 128 * KIB, 4 * MIB), (512, 16 * KIB, MIB)):
+        plain = Nand(page, size)
+        first, second, *_ = free_blocks(image_of(versions, plain), plain)
+        places = [first * (erase // page) + 1, second * (erase // page)]
+        device = Nand(page, size, gravepages=(f"{places[0]}:0", f"{places[1]}:0"))
+        steps = [commands(apply(versions), ["recover", DEVICE]), mount(), tree(), umount()]
+        cases.append(Case(f"{page}", device, image_of(versions, plain), steps=steps, **DEAD))
+    for result in lab.run(cases):
+        assert result.ok, result.why()
+        landed, recovered = outcomes(result)
+        assert done(landed)["changes"] and recovered[0] == 0
+        assert any("simulating read error" in line for line in result.dmesg)
+        assert result.tree().lines == lines_of(versions, "new") and not result.unexpected, result.why()
+
+
 def with_orphan(image, device):
-    """The image, then a block that holds nothing but a node that no name leads to; and where that block stands."""
+    """The image, then a block that holds nothing but a node that no name leads to, and one that was staged, so that
+    recover reads them all; and where the first of them stands."""
     erase = device.spec()["erase"]
     at = -(-len(image) // erase) * erase
-    return image.ljust(at, b"\xff") + block(inode(900, 1, b"orphan" * 100), size=erase, clean=False), at
+    orphan = inode(900, 1, b"orphan" * 100)
+    blocks = block(orphan, size=erase, clean=False) + block(tag(1, 7), orphan, size=erase, clean=False)
+    return image.ljust(at, b"\xff") + blocks, at
 
 
 @needs_lab

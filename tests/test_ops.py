@@ -426,7 +426,7 @@ def test_status_check_and_recover_after_a_cut(upgrades, tmp_path):
 
 
 def test_what_is_no_file_system_is_refused_by_all_with_its_name(crafted):
-    image = crafted(medium.build(0xE0FF, "little"), writable=True)
+    image = crafted(medium.build(0xE0FF, "little"), blocks=[b"noise".ljust(64 * KIB)], writable=True)
     for operation in (
         lambda: ops.status(image),
         lambda: dump(image),

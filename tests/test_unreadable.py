@@ -7,7 +7,7 @@ from jffs2tx.collect import collect
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import MediumError, NoSpace
 from jffs2tx.filesystem import FileSystem
-from jffs2tx.upgrade import recover
+from jffs2tx.upgrade import recover, tidy
 
 from .images import block, dirent, inode
 from .test_transaction import GEOMETRIES, fresh
@@ -71,13 +71,13 @@ def test_nodes_count_by_their_crcs(kind):
             assert lib.jx_fs_blocks(fs.handle)[0].unreadable_pages == 2
 
 
-def test_recover_erases_no_block_with_an_unreadable_page():
+def test_tidying_erases_no_block_with_an_unreadable_page():
     """Something may lie there that a later read brings back."""
     with nand(TREE, ORPHAN, ORPHAN) as flash:
         assert states(flash)[:3] == [lib.JX_B_USED, lib.JX_B_DIRTY, lib.JX_B_DIRTY]
         spoil(flash, ERASE + PAGE)
         assert states(flash)[:3] == [lib.JX_B_USED, lib.JX_B_USED, lib.JX_B_DIRTY]
-        assert recover(flash).blocks_erased == 1
+        assert tidy(flash).blocks_erased == 1
         assert states(flash)[1:3] == [lib.JX_B_USED, lib.JX_B_FREE]
         assert flash.read(ERASE, ERASE, forgiving=True) == block(*ORPHAN, size=ERASE, clean=False)
 
