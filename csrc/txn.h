@@ -97,6 +97,12 @@ struct jx_txn {
     struct jx_pool pool;
 };
 
+static inline int jx_must_stage(const struct jx_txn *txn) { return txn->phase == JX_PHASE_STAGE ? JX_OK : JX_ESTATE; }
+static inline int jx_is_new_ino(const struct jx_txn *txn, uint32_t ino) { return ino >= txn->first_ino && ino < txn->next_ino; }
+
+/* txn_stage.c: txn->node, len bytes, to the block under way; keep_free bytes must follow in the same block */
+int jx_stage_node(struct jx_txn *txn, uint32_t len, const struct jx_summary_entry *entry, uint32_t keep_free);
+
 /* txn_set.c: encoding the commit set */
 int jx_set_add(struct jx_set *set, const uint8_t *node, uint32_t len, const struct jx_summary_entry *entry);
 void jx_set_free(struct jx_set *set);
