@@ -49,6 +49,10 @@ test: setup-test lint ## every test; the kernel lab's one after another
 cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states
 	$(PYTHON) -m tests.cut --all -j $(JOBS)
 
+.PHONY: kernel-deep
+kernel-deep: setup-test ## every cut between two operations of every canonical transaction, seen by the kernel
+	JFFS2TX_KERNEL_DEEP=1 $(PYTHON) -m pytest -s tests/test_kernel_cuts.py $(PYTEST_ARGS)
+
 .PHONY: kernel-gc
 kernel-gc: setup-test ## upgrades of file systems that the kernel has aged: ten histories of each medium and use
 	JFFS2TX_GC_SEEDS=10 $(PYTHON) -m pytest -s tests/test_kernel_gc.py $(PYTEST_ARGS)

@@ -104,13 +104,21 @@ def _picked(recording: Recording, count: int, commit_cut: int) -> list[tuple[int
     return sorted(picked)
 
 
-def samples_of(case: Case, count: int) -> Iterator[Sample]:
+def _whole(recording: Recording, count: int, commit_cut: int) -> list[tuple[int, int]]:
+    """Every cut between two operations, and `count` tears of the one that decides."""
+    tears = recording.tears(commit_cut - 1)
+    torn = {(commit_cut - 1, tears * (i + 1) // (count + 1)) for i in range(count)}
+    return sorted({(cut, 0) for cut in range(recording.operations + 1)} | torn)
+
+
+def samples_of(case: Case, count: int, pick=_picked) -> Iterator[Sample]:
+    """pick: (recording, count, commit_cut) -> cuts and tears."""
     recording = record(case)
     commit_cut = judge(recording, faults=lib.JX_F1_CUT).commit_cut or 1
     old, new = (tree_lines(facts_on(flash)) for flash in (recording.start, recording.sim))
     content = _content(recording.start, recording.sim)
     with Flash.memory(case.device) as flash:
-        for cut, tear in _picked(recording, count, commit_cut):
+        for cut, tear in pick(recording, count, commit_cut):
             recording.build(cut, tear, flash)
             seen = "old" if digest(flash) == recording.old_digest else "new"
             expected = "either" if cut == commit_cut - 1 and tear else "old" if cut < commit_cut else "new"
@@ -137,3 +145,10 @@ def sample_images(n: int) -> Iterator[Sample]:
     each = -(-n // len(wanted))
     for case in wanted:
         yield from samples_of(case, each)
+
+
+def whole_cuts(torn: int) -> Iterator[list[Sample]]:
+    """For each transaction but the hugest the image of every cut between two operations, and `torn` of its commit."""
+    for case in cases():
+        if case.scenario != "empty" and case.what.scale == 1:
+            yield list(samples_of(case, torn, _whole))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from . import actions, trees
-from .crash_images import Sample, sample_images
+from .crash_images import Sample, sample_images, whole_cuts
 from .lab.fixture import lab  # noqa: F401
 from .lab.lab import Case, Nand, Nor, Result, call, mount, remount, umount
 from .lab.lab import tree as see
@@ -16,6 +18,8 @@ from .lab.lab import tree as see
 pytestmark = pytest.mark.lab
 
 SAMPLES = 300
+#: `make kernel-deep`: of each transaction so many tears of the commit beside all whole cuts, so many in one boot.
+DEEP_TORN, DEEP_BATCH, DEEP_IMAGES = 4, 8, 5000
 #: Every so many samples go to a kernel without summary support too, where the promise is made to it.
 NO_SUMMARY_EVERY = 3
 #: A look at more paths than this takes seconds: one such image of three, and only one look.
@@ -103,17 +107,34 @@ def faults_of(sample: Sample, result: Result) -> str:
     return result.why() if result.unexpected else ""
 
 
-def test_crash_images(lab, writing):  # noqa: F811
-    asked = []
-    for number, sample in enumerate(sample_images(SAMPLES)):
-        if is_many(sample) and number % MANY_EVERY:
-            continue
-        asked += [(sample, case) for case in cases_of(number, sample, writing)]
+def put_before(lab, samples: Iterable[tuple[int, Sample]], writing) -> tuple[int, int, list[str], set[str]]:  # noqa: F811
+    """Images, kernels, faults, and the trees seen."""
+    asked = [(sample, case) for number, sample in samples for case in cases_of(number, sample, writing)]
     results = lab.run([case for _, case in asked])
     faults = [faults_of(sample, result) for (sample, _), result in zip(asked, results, strict=True)]
     found = [fault for fault in faults if fault]
-    trees_seen = {sample.seen for sample, _ in asked}
     images = len({sample.token for sample, _ in asked})
-    print(f"{images} crash images, mounted by {len(asked)} kernels, {len(found)} faults")
-    assert not found, f"{len(found)} of {len(asked)}:\n" + "\n\n".join(found[:10])
+    return images, len(asked), found, {sample.seen for sample, _ in asked}
+
+
+def test_crash_images(lab, writing):  # noqa: F811
+    samples = enumerate(sample_images(SAMPLES))
+    chosen = ((number, sample) for number, sample in samples if not is_many(sample) or number % MANY_EVERY == 0)
+    images, kernels, found, trees_seen = put_before(lab, chosen, writing)
+    print(f"{images} crash images, mounted by {kernels} kernels, {len(found)} faults")
+    assert not found, f"{len(found)} of {kernels}:\n" + "\n\n".join(found[:10])
     assert images >= SAMPLES and trees_seen == {"old", "new"}
+
+
+@pytest.mark.skipif("JFFS2TX_KERNEL_DEEP" not in os.environ, reason="`make kernel-deep` runs it")
+def test_every_cut_between_two_operations(lab, writing):  # noqa: F811
+    """As many transactions a boot as keep the images within some hundred MiB."""
+    images = kernels = 0
+    found: list[str] = []
+    transactions = whole_cuts(DEEP_TORN)
+    while batch := list(itertools.islice(transactions, DEEP_BATCH)):
+        done, mounted, faults, _ = put_before(lab, enumerate(itertools.chain(*batch)), writing)
+        images, kernels, found = images + done, kernels + mounted, found + faults
+        print(f"{images} crash images, mounted by {kernels} kernels, {len(found)} faults", flush=True)
+    assert not found, f"{len(found)} of {kernels}:\n" + "\n\n".join(found[:10])
+    assert images >= DEEP_IMAGES
