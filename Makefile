@@ -70,6 +70,16 @@ asan: setup-test ## the tests without the lab under AddressSanitizer and Undefin
 	PYTHONPATH=build/asan PYTHONSAFEPATH=1 LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(VENV)/bin/pytest --import-mode=append -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 
+# The test build lives in build/testing, and is found as the sanitized one is.
+build/testing/.installed: $(VENV)/.installed setup_cffi.py $(sort $(wildcard csrc/*.[ch] jffs2tx/*.py jffs2tx/*/*.py))
+	@rm -rf build/testing
+	@JFFS2TX_TESTING=1 $(PYTHON) -m pip install --quiet --no-build-isolation --no-deps --target build/testing .
+	@touch $@
+
+.PHONY: testing
+testing: build/testing/.installed ## the tests that need a build of their own (-DJX_TESTING)
+	PYTHONPATH=build/testing PYTHONSAFEPATH=1 $(VENV)/bin/pytest --import-mode=append -m testing -n $(JOBS) $(PYTEST_ARGS)
+
 .PHONY: lint
 lint: setup ## ruff, check and format
 	@$(VENV)/bin/ruff check --quiet .

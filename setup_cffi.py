@@ -1,7 +1,8 @@
 """Builds jffs2tx._native from csrc/ with cffi (API mode, out of line, abi3).
 
 The declarations are the part of csrc/jffs2tx.h between its two marker comments: there is no copy that could drift.
-JFFS2TX_SANITIZE=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer.
+JFFS2TX_SANITIZE=1 adds AddressSanitizer and UndefinedBehaviorSanitizer. JFFS2TX_TESTING=1 makes the test build: it
+has the declarations of csrc/testing.h too, and never ships.
 """
 
 import os
@@ -19,11 +20,16 @@ LIBRARIES = {"libdeflate": "libdeflate-dev", "lzo2": "liblzo2-dev"}
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wshadow"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
 
+WRAPPED = ["malloc", "calloc", "realloc", "free"]
+WRAPPED += [f"libdeflate_{verb}_{what}" for verb in ("alloc", "free") for what in ("compressor", "decompressor")]
+TESTING = os.environ.get("JFFS2TX_TESTING") == "1"
+HEADERS = ["jffs2tx.h", "testing.h"] if TESTING else ["jffs2tx.h"]
+
 
 def declarations() -> str:
     """The cdef: what stands between CDEF BEGIN and CDEF END in the public header."""
-    header = (ROOT / "csrc" / "jffs2tx.h").read_text()
-    return header.split("/* CDEF BEGIN */")[1].split("/* CDEF END */")[0]
+    headers = [(ROOT / "csrc" / name).read_text() for name in HEADERS]
+    return "".join(header.split("/* CDEF BEGIN */")[1].split("/* CDEF END */")[0] for header in headers)
 
 
 def pkg_config(option: str) -> list[str]:
@@ -42,7 +48,7 @@ def generate(target: Path) -> None:
     """Writes the binding's C source."""
     ffi = FFI()
     ffi.cdef(declarations())
-    ffi.set_source("jffs2tx._native", '#include "jffs2tx.h"')
+    ffi.set_source("jffs2tx._native", "\n".join(f'#include "{name}"' for name in HEADERS))
     ffi.emit_c_code(str(target))
 
 
@@ -63,6 +69,9 @@ class BuildExt(build_ext):
         if os.environ.get("JFFS2TX_SANITIZE") == "1":
             flags += SANITIZE
             link += SANITIZE
+        if TESTING:
+            flags.append("-DJX_TESTING")
+            link.append("-Wl," + ",".join(f"--wrap={name}" for name in WRAPPED))
         generated = Path(self.build_temp) / "_native.c"
         generated.parent.mkdir(parents=True, exist_ok=True)
         generate(generated)
