@@ -177,7 +177,7 @@ def cut_of(medium: Medium, flash: Flash, operations: tuple[int, int], chosen: ra
     with Flash.memory(medium.geometry) as other:
         cut = chosen.choice((chosen.randrange(*operations), chosen.choice(erases)))
         check(lib.jx_crash_build(flash.handle, cut, lib.JX_F1_CUT, 0, other.handle))
-        return media.state_of(medium, other)
+        return media.state_of(other)
 
 
 def _apply(medium: Medium, flash: Flash, goal: trees.Tree) -> Outcome:
@@ -188,7 +188,7 @@ def _apply(medium: Medium, flash: Flash, goal: trees.Tree) -> Outcome:
 def upgrade(aged: Aged, monkeypatch) -> Upgraded:
     medium, chosen = aged.medium, random.Random(aged.name)
     with media.simulator(medium, aged.state) as flash:
-        before = media.state_of(medium, flash)
+        before = media.state_of(flash)
         with FileSystem(flash) as fs:
             old = trees.seen_by_us(fs)
             content_bytes = content_for(medium, fs, chosen)
@@ -201,7 +201,7 @@ def upgrade(aged: Aged, monkeypatch) -> Upgraded:
                 outcome = _apply(medium, flash, goal)
             except NoSpace as error:
                 refusal = str(error)
-        state = media.state_of(medium, flash)
+        state = media.state_of(flash)
         if observer.operations:
             cut = cut_of(medium, flash, observer.operations, chosen)
     return Upgraded(aged, old, goal, before, outcome, refusal, state, cut)
