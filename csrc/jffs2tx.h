@@ -577,7 +577,6 @@ struct jx_failure {
 
 struct jx_judge_options {
     uint8_t old_digest[16], new_digest[16]; /* of jx_fs_digest */
-    uint32_t faults;         /* enum jx_fault: the states that are built */
     uint32_t prepared;       /* operations logged when jx_txn_prepare returned */
     uint32_t committed;      /* and when jx_txn_commit did */
     uint32_t recover_cuts;   /* jx_recover is run on each n-th state of whole operations; 0: on none */
@@ -589,6 +588,8 @@ struct jx_judge_options {
 struct jx_judgement {
     uint64_t states;     /* crash states built */
     uint64_t distinct;   /* of them, those unlike any before */
+    uint64_t all_old, all_new, any_third; /* distinct states, by what the readers see together: of the rest some see old
+                                           * and some new */
     uint64_t seen_old, seen_new, seen_third; /* distinct states, once for each reader */
     uint64_t recovered;  /* distinct states on which jx_recover was run */
     uint64_t inner;      /* states of a second cut */
@@ -596,12 +597,19 @@ struct jx_judgement {
     uint32_t commit_cut; /* the first cut at which every reader sees the new tree */
 };
 
-/* Builds every crash state of sim's log, drops those that were there before (jx_flash_hash), and asks each reader (endian
- * given, at most 8) for its tree. Between the operation that shows the new tree and those before it nothing but
- * old, after it nothing but new is right; that operation must lie in [prepared, committed). Failures: the first max of
- * them. JX_OK, whatever was found; JX_EINVAL, JX_ENOMEM. */
-int jx_judge(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
-             struct jx_judgement *out, struct jx_failure *failures, uint32_t max);
+typedef struct jx_judge jx_judge;
+
+/* For sim's log, which must not change meanwhile; readers with endian given, at most 8. Some judges may share one sim, each
+ * in a thread of its own. JX_EINVAL, JX_ENOMEM. */
+int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
+                  jx_judge **out);
+/* Builds every crash state of the wanted families (enum jx_fault) whose cut lies in [from, to), drops those that were there
+ * before (jx_flash_hash), and asks each reader for its tree. to: at most operations + 1. Between the operation that
+ * shows the new tree and those before it nothing but old, after it nothing but new is right; that operation must lie in
+ * [prepared, committed). Failures: the first max of them. JX_OK, whatever was found; JX_EINVAL, JX_ENOMEM. */
+int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, struct jx_judgement *out,
+                  struct jx_failure *failures, uint32_t max);
+void jx_judge_close(jx_judge *j);
 
 /* Evidence of what an image is. Eraseblocks are powers of two. */
 struct jx_probe {

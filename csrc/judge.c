@@ -5,30 +5,33 @@
 
 #define MAX_READERS 8u
 #define TREE_BITS 3u          /* of a state's record, for each reader */
+#define TREE_KINDS (1u << TREE_BITS)
 #define RECOVERED (1u << 31)  /* jx_recover was run on this state */
 #define COUNTED (1u << 30)
 #define TREES_MASK (COUNTED - 1)
 
-struct judge {
+struct jx_judge {
     jx_flash *sim;
-    const struct jx_judge_options *options;
-    const struct jx_reader *readers;
-    uint32_t reader_count;
+    struct jx_judge_options options;
+    struct jx_reader readers[MAX_READERS];
+    uint32_t reader_count, ops;
+    uint32_t first_new[MAX_READERS]; /* cut from which on this reader sees the new tree */
+    jx_flash *crash;      /* the state judged */
+    jx_flash *recovering; /* a simulator: the state, and recover's log on it; NULL where recover is not run */
+    jx_flash *inner;      /* a second cut; NULL likewise */
+    struct jx_view *view;
+
+    /* of the cuts that are judged */
+    uint32_t faults, max;
     struct jx_judgement *out;
     struct jx_failure *failures;
-    uint32_t max, ops;
-    uint32_t first_new[MAX_READERS]; /* cut from which on this reader sees the new tree */
     uint32_t turn[2];     /* states that recover might be run on: of whole operations, of torn ones */
-    jx_flash *crash;      /* the state judged */
-    jx_flash *recovering; /* a simulator: the state, and recover's log on it */
-    jx_flash *inner;      /* a second cut */
-    struct jx_view *view;
     struct jx_table seen; /* by content: the trees that the readers see, and RECOVERED */
 };
 
 static uint32_t tree_of(uint32_t trees, uint32_t reader) { return trees >> (TREE_BITS * reader) & 7u; }
 
-static void fail(struct judge *j, struct jx_failure what)
+static void fail(jx_judge *j, struct jx_failure what)
 {
     if (j->out->failures < j->max)
         j->failures[j->out->failures] = what;
@@ -50,7 +53,7 @@ static struct jx_failure of_kind(struct jx_failure where, uint32_t kind, uint32_
 
 /* ---- what the readers see ---------------------------------------------------- */
 
-static int look_with_all(struct judge *j, jx_flash *flash, uint32_t *trees)
+static int look_with_all(jx_judge *j, jx_flash *flash, uint32_t *trees)
 {
     *trees = 0;
     for (uint32_t r = 0; r < j->reader_count; r++) {
@@ -64,7 +67,7 @@ static int look_with_all(struct judge *j, jx_flash *flash, uint32_t *trees)
 }
 
 /* The record of this state; looked at only where it is new. */
-static int look_up(struct judge *j, jx_flash *flash, struct jx_keyed **record)
+static int look_up(jx_judge *j, jx_flash *flash, struct jx_keyed **record)
 {
     uint64_t key[2];
     uint32_t trees;
@@ -88,7 +91,7 @@ static uint64_t work_done(const jx_flash *flash)
     return s.programs + s.erases;
 }
 
-static int check_trees(struct judge *j, jx_flash *flash, uint32_t expected, struct jx_failure where)
+static int check_trees(jx_judge *j, jx_flash *flash, uint32_t expected, struct jx_failure where)
 {
     struct jx_keyed *record;
     int err = look_up(j, flash, &record);
@@ -98,7 +101,7 @@ static int check_trees(struct judge *j, jx_flash *flash, uint32_t expected, stru
     return err;
 }
 
-static int check_settled(struct judge *j, jx_flash *flash, struct jx_failure where)
+static int check_settled(jx_judge *j, jx_flash *flash, struct jx_failure where)
 {
     jx_fs *fs;
     struct jx_status status;
@@ -119,7 +122,7 @@ static int check_settled(struct judge *j, jx_flash *flash, struct jx_failure whe
 }
 
 /* Recover, twice, on a device that holds a state which shows `trees`. */
-static int check_recover(struct judge *j, jx_flash *flash, uint32_t trees, struct jx_failure where)
+static int check_recover(jx_judge *j, jx_flash *flash, uint32_t trees, struct jx_failure where)
 {
     struct jx_recovery recovery;
     int err = jx_recover(flash, &j->readers[0], &recovery);
@@ -130,7 +133,7 @@ static int check_recover(struct judge *j, jx_flash *flash, uint32_t trees, struc
     return check_trees(j, flash, trees, where);
 }
 
-static int check_idle(struct judge *j, jx_flash *flash, struct jx_failure where)
+static int check_idle(jx_judge *j, jx_flash *flash, struct jx_failure where)
 {
     struct jx_recovery recovery;
     uint64_t before = work_done(flash);
@@ -145,10 +148,10 @@ static int check_idle(struct judge *j, jx_flash *flash, struct jx_failure where)
 }
 
 /* A cut inside recover, and recover after it. */
-static int judge_inner(struct judge *j, uint32_t cut, uint32_t tear, uint32_t trees, struct jx_failure where)
+static int judge_inner(jx_judge *j, uint32_t cut, uint32_t tear, uint32_t trees, struct jx_failure where)
 {
     struct jx_keyed *record;
-    int err = jx_crash_build(j->recovering, cut, j->options->inner_faults, tear, j->inner);
+    int err = jx_crash_build(j->recovering, cut, j->options.inner_faults, tear, j->inner);
     where.inner_cut = cut;
     where.inner_tear = tear;
     j->out->inner++;
@@ -164,33 +167,33 @@ static int judge_inner(struct judge *j, uint32_t cut, uint32_t tear, uint32_t tr
     return err ? err : check_idle(j, j->inner, where);
 }
 
-static int judge_inner_all(struct judge *j, uint32_t trees, struct jx_failure where)
+static int judge_inner_all(jx_judge *j, uint32_t trees, struct jx_failure where)
 {
     uint32_t ops = jx_sim_op_count(j->recovering), tears;
     int err = JX_OK;
     for (uint32_t cut = 0; cut <= ops && !err; cut++) {
-        err = jx_crash_tears(j->recovering, cut, j->options->inner_faults, &tears);
+        err = jx_crash_tears(j->recovering, cut, j->options.inner_faults, &tears);
         for (uint32_t tear = 0; tear < tears && !err; tear++)
             err = judge_inner(j, cut, tear, trees, where);
     }
     return err;
 }
 
-static int judge_recover(struct judge *j, uint32_t cut, uint32_t tear, uint32_t trees)
+static int judge_recover(jx_judge *j, uint32_t cut, uint32_t tear, uint32_t trees)
 {
     struct jx_failure where = at(cut, tear);
-    int err = jx_crash_build(j->sim, cut, j->options->faults, tear, j->recovering);
+    int err = jx_crash_build(j->sim, cut, j->faults, tear, j->recovering);
     j->out->recovered++;
     if (!err)
         err = check_recover(j, j->recovering, trees, where);
-    if (!err && j->options->inner_faults)
+    if (!err && j->options.inner_faults)
         err = judge_inner_all(j, trees, where);
     return err ? err : check_idle(j, j->recovering, where);
 }
 
 /* ---- one state ---------------------------------------------------------------------- */
 
-static void check_order(struct judge *j, uint32_t trees, uint32_t cut, uint32_t tear)
+static void check_order(jx_judge *j, uint32_t trees, uint32_t cut, uint32_t tear)
 {
     for (uint32_t r = 0; r < j->reader_count; r++) {
         uint32_t tree = tree_of(trees, r), kind = 0;
@@ -205,27 +208,30 @@ static void check_order(struct judge *j, uint32_t trees, uint32_t cut, uint32_t 
     }
 }
 
-static void count_trees(struct judge *j, uint32_t trees)
+static void count_trees(jx_judge *j, uint32_t trees)
 {
+    uint32_t seen[TREE_KINDS] = {0};
     j->out->distinct++;
-    for (uint32_t r = 0; r < j->reader_count; r++) {
-        uint32_t tree = tree_of(trees, r);
-        j->out->seen_old += tree == JX_TREE_OLD;
-        j->out->seen_new += tree == JX_TREE_NEW;
-        j->out->seen_third += tree == JX_TREE_THIRD;
-    }
+    for (uint32_t r = 0; r < j->reader_count; r++)
+        seen[tree_of(trees, r)]++;
+    j->out->seen_old += seen[JX_TREE_OLD];
+    j->out->seen_new += seen[JX_TREE_NEW];
+    j->out->seen_third += seen[JX_TREE_THIRD];
+    j->out->all_old += seen[JX_TREE_OLD] == j->reader_count;
+    j->out->all_new += seen[JX_TREE_NEW] == j->reader_count;
+    j->out->any_third += seen[JX_TREE_THIRD] > 0;
 }
 
-static int wants_recover(struct judge *j, uint32_t tear, uint32_t record)
+static int wants_recover(jx_judge *j, uint32_t tear, uint32_t record)
 {
-    uint32_t every = tear ? j->options->recover_tears : j->options->recover_cuts;
+    uint32_t every = tear ? j->options.recover_tears : j->options.recover_cuts;
     return every && !(record & RECOVERED) && j->turn[tear > 0]++ % every == 0;
 }
 
-static int judge_state(struct judge *j, uint32_t cut, uint32_t tear)
+static int judge_state(jx_judge *j, uint32_t cut, uint32_t tear)
 {
     struct jx_keyed *record;
-    int err = jx_crash_build(j->sim, cut, j->options->faults, tear, j->crash);
+    int err = jx_crash_build(j->sim, cut, j->faults, tear, j->crash);
     j->out->states++;
     if (!err)
         err = look_up(j, j->crash, &record);
@@ -244,73 +250,116 @@ static int judge_state(struct judge *j, uint32_t cut, uint32_t tear)
 
 /* ---- all of them ------------------------------------------------------------------------ */
 
-/* Where each reader first sees the new tree, by whole operations. */
-static int find_commit(struct judge *j)
+/* Where each reader sees the new tree from, by halving: a tree that comes and goes shows when its cuts are judged. */
+static int find_commit(jx_judge *j, uint32_t reader)
 {
-    uint32_t found = 0;
-    for (uint32_t r = 0; r < j->reader_count; r++)
-        j->first_new[r] = JX_NONE;
-    for (uint32_t cut = 0; cut <= j->ops && found < j->reader_count; cut++) {
-        uint32_t trees;
-        int err = jx_crash_build(j->sim, cut, JX_F1_CUT, 0, j->crash);
-        if (!err)
-            err = look_with_all(j, j->crash, &trees);
+    uint32_t low = 0, high = j->ops + 1;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2, tree = JX_TREE_OLD;
+        int err = middle <= j->ops ? jx_crash_build(j->sim, middle, JX_F1_CUT, 0, j->crash) : JX_OK;
+        if (!err && middle <= j->ops)
+            err = jx_view_look(j->view, j->crash, &j->readers[reader], &tree);
         if (err)
             return err;
-        for (uint32_t r = 0; r < j->reader_count; r++) {
-            if (j->first_new[r] != JX_NONE || tree_of(trees, r) != JX_TREE_NEW)
-                continue;
-            j->first_new[r] = j->out->commit_cut = cut;
-            found++;
-            if (cut <= j->options->prepared)
-                fail(j, of_kind(at(cut, 0), JX_FAIL_EARLY, r, 0));
-            if (cut > j->options->committed)
-                fail(j, of_kind(at(cut, 0), JX_FAIL_LOST, r, 0));
-        }
+        if (tree == JX_TREE_NEW)
+            high = middle;
+        else
+            low = middle + 1;
     }
+    j->first_new[reader] = low <= j->ops ? low : JX_NONE;
     return JX_OK;
 }
 
-static int judge_all(struct judge *j)
+/* Whether the operation that shows the new tree lies where it may; told with the cut after it. */
+static void check_commit(jx_judge *j, uint32_t from, uint32_t to)
+{
+    int changes = memcmp(j->options.old_digest, j->options.new_digest, 16) != 0;
+    for (uint32_t r = 0; r < j->reader_count; r++) {
+        uint32_t cut = j->first_new[r] == JX_NONE ? j->ops : j->first_new[r];
+        if (cut < from || cut >= to)
+            continue;
+        if (j->first_new[r] == JX_NONE) {
+            if (changes)
+                fail(j, of_kind(at(cut, 0), JX_FAIL_LOST, r, 0));
+            continue;
+        }
+        if (cut <= j->options.prepared)
+            fail(j, of_kind(at(cut, 0), JX_FAIL_EARLY, r, 0));
+        if (cut > j->options.committed)
+            fail(j, of_kind(at(cut, 0), JX_FAIL_LOST, r, 0));
+    }
+}
+
+int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, struct jx_judgement *out,
+                  struct jx_failure *failures, uint32_t max)
 {
     uint32_t tears;
-    int changes = memcmp(j->options->old_digest, j->options->new_digest, 16) != 0;
-    int err = find_commit(j);
-    for (uint32_t r = 0; r < j->reader_count && !err && changes; r++)
-        if (j->first_new[r] == JX_NONE)
-            fail(j, of_kind(at(j->ops, 0), JX_FAIL_LOST, r, 0));
-    for (uint32_t cut = 0; cut <= j->ops && !err; cut++) {
-        err = jx_crash_tears(j->sim, cut, j->options->faults, &tears);
+    int err = to > j->ops + 1 ? JX_EINVAL : JX_OK;
+    memset(out, 0, sizeof(*out));
+    j->faults = faults;
+    j->out = out;
+    j->failures = failures;
+    j->max = max;
+    j->turn[0] = j->turn[1] = 0;
+    for (uint32_t r = 0; r < j->reader_count; r++)
+        if (j->first_new[r] != JX_NONE && j->first_new[r] > out->commit_cut)
+            out->commit_cut = j->first_new[r];
+    check_commit(j, from, err ? from : to);
+    for (uint32_t cut = from; cut < to && !err; cut++) {
+        err = jx_crash_tears(j->sim, cut, faults, &tears);
         for (uint32_t tear = 0; tear < tears && !err; tear++)
             err = judge_state(j, cut, tear);
     }
+    jx_table_close(&j->seen);
     return err;
 }
 
-int jx_judge(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
-             struct jx_judgement *out, struct jx_failure *failures, uint32_t max)
+static int open_devices(jx_judge *j)
 {
-    struct judge j = {.sim = sim, .options = options, .readers = readers, .reader_count = reader_count, .out = out,
-                      .failures = failures, .max = max, .ops = jx_sim_op_count(sim)};
+    int err = jx_flash_open_memory(&j->sim->geo, &j->crash);
+    if (!err && (j->options.recover_cuts || j->options.recover_tears))
+        err = jx_sim_open(&j->sim->geo, NULL, &j->recovering);
+    if (!err && j->recovering && j->options.inner_faults)
+        err = jx_flash_open_memory(&j->sim->geo, &j->inner);
+    return err;
+}
+
+int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
+                  jx_judge **out)
+{
     if (!jx_sim_of(sim) || !reader_count || reader_count > MAX_READERS)
         return JX_EINVAL;
     for (uint32_t r = 0; r < reader_count; r++)
         if (readers[r].endian < 0)
             return JX_EINVAL;
-    memset(out, 0, sizeof(*out));
-    int err = jx_flash_open_memory(&sim->geo, &j.crash);
+    jx_judge *j = calloc(1, sizeof(*j));
+    if (!j)
+        return JX_ENOMEM;
+    j->sim = sim;
+    j->options = *options;
+    memcpy(j->readers, readers, reader_count * sizeof(*readers));
+    j->reader_count = reader_count;
+    j->ops = jx_sim_op_count(sim);
+    int err = open_devices(j);
     if (!err)
-        err = jx_sim_open(&sim->geo, NULL, &j.recovering);
-    if (!err)
-        err = jx_flash_open_memory(&sim->geo, &j.inner);
-    if (!err)
-        err = jx_view_open(&sim->geo, options->old_digest, options->new_digest, (int)options->plain, &j.view);
-    if (!err)
-        err = judge_all(&j);
-    jx_view_close(j.view);
-    jx_table_close(&j.seen);
-    jx_flash_close(j.inner);
-    jx_flash_close(j.recovering);
-    jx_flash_close(j.crash);
+        err = jx_view_open(&sim->geo, options->old_digest, options->new_digest, (int)options->plain, &j->view);
+    for (uint32_t r = 0; r < reader_count && !err; r++)
+        err = find_commit(j, r);
+    if (err)
+        jx_judge_close(j);
+    else
+        *out = j;
     return err;
+}
+
+void jx_judge_close(jx_judge *j)
+{
+    if (!j)
+        return;
+    jx_view_close(j->view);
+    jx_table_close(&j->seen);
+    jx_flash_close(j->inner);
+    jx_flash_close(j->recovering);
+    jx_flash_close(j->crash);
+    free(j);
 }

@@ -290,7 +290,6 @@ def judge(
     case = recording.case
     options = ffi.new("struct jx_judge_options *")
     options.old_digest, options.new_digest = recording.old_digest, recording.new_digest
-    options.faults = faults
     options.prepared, options.committed = recording.prepared, recording.committed
     options.recover_cuts, options.recover_tears, options.inner_faults = recover_cuts, recover_tears, inner
     options.plain = plain
@@ -298,7 +297,10 @@ def judge(
     out = ffi.new("struct jx_judgement *")
     failures = ffi.new("struct jx_failure[]", 50)
     begin = time.perf_counter()
-    code = lib.jx_judge(recording.sim.handle, options, readers, len(readers), out, failures, len(failures))
+    judge = ffi.new("jx_judge **")
+    check(lib.jx_judge_open(recording.sim.handle, options, readers, len(readers), judge), doing=f"judging {case}")
+    code = lib.jx_judge_cuts(judge[0], faults, 0, recording.operations + 1, out, failures, len(failures))
+    lib.jx_judge_close(judge[0])
     check(code, doing=f"judging {case}")
     seconds = time.perf_counter() - begin
     told = [_tell(recording, failures[i], faults) for i in range(min(out.failures, len(failures)))]
