@@ -5,9 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv pkg-config libdeflate-dev liblzo2-dev
+BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv pkg-config libdeflate-dev liblzo2-dev liblzma-dev
 TEST_PACKAGES := mtd-utils qemu-system-x86 busybox-static cpio kmod linux-source-6.1 gcc-12 make binutils xz-utils bc \
-	libelf1
+	libelf1 lzma-alone
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python

@@ -16,7 +16,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import SetupError
 
 ROOT = Path(__file__).resolve().parent
-LIBRARIES = {"libdeflate": "libdeflate-dev", "lzo2": "liblzo2-dev"}
+LIBRARIES = {"libdeflate": "libdeflate-dev", "lzo2": "liblzo2-dev", "liblzma": "liblzma-dev"}
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wshadow"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
 
@@ -33,7 +33,7 @@ def declarations() -> str:
 
 
 def pkg_config(option: str) -> list[str]:
-    """What pkg-config says of the two compression libraries, or one sentence that names what to install."""
+    """What pkg-config says of the compression libraries, or one sentence that names what to install."""
     if not shutil.which("pkg-config"):
         raise SetupError("jffs2tx needs pkg-config to build its C core: install it (Debian: pkg-config).")
     missing = [name for name in LIBRARIES if subprocess.run(["pkg-config", "--exists", name], check=False).returncode]

@@ -1,4 +1,4 @@
-/* compr.c: the compressors of fs/jffs2/compr*.c, as formats. */
+/* compr.c: the compressors of fs/jffs2/compr*.c, as formats; those that are only read stand in files of their own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +6,7 @@
 #include <lzo/lzo1x.h>
 
 #include "codec.h"
+#include "compr.h"
 
 enum {
     DEFLATE_LEVEL = 9,
@@ -16,6 +17,7 @@ enum {
 struct jx_compressor {
     struct libdeflate_compressor *deflate;
     struct libdeflate_decompressor *inflate;
+    lzma_stream lzma; /* all zero: LZMA_STREAM_INIT */
     uint8_t trial[LZO_WORST];
     _Alignas(16) uint8_t lzo_memory[LZO1X_999_MEM_COMPRESS];
 };
@@ -43,6 +45,7 @@ void jx_compressor_free(jx_compressor *c)
         return;
     libdeflate_free_compressor(c->deflate);
     libdeflate_free_decompressor(c->inflate);
+    lzma_end(&c->lzma);
     free(c);
 }
 
@@ -196,6 +199,12 @@ int jx_decompress(jx_compressor *c, int compr, const void *data, uint32_t csize,
         return zlib_decompress(c, data, csize, out, dsize);
     case JX_COMPR_LZO:
         return lzo_decompress(data, csize, out, dsize);
+    case JX_COMPR_RUBINMIPS:
+    case JX_COMPR_DYNRUBIN:
+        return jx_rubin_decompress(compr, data, csize, out, dsize);
+    case JX_COMPR_LZMA:
+    case JX_COMPR_LZMA_PROPS:
+        return jx_lzma_decompress(&c->lzma, compr, data, csize, out, dsize);
     default:
         return JX_EUNKNOWN_COMPR;
     }

@@ -317,6 +317,16 @@ int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out)
 
 /* ---- content ----------------------------------------------------------------- */
 
+/* The method as jffs2_decompress takes it. Above zlib a usercompr that is not 0 makes it another, unknown one. */
+static int compr_of(struct jx_fs *fs, const struct jx_node *n)
+{
+    uint8_t usercompr;
+    if (n->type <= JX_COMPR_ZLIB)
+        return n->type;
+    int err = jx_flash_read_forgiving(fs->flash, n->offset + offsetof(struct jx_media_inode, usercompr), &usercompr, 1);
+    return err ? err : n->type | usercompr << 8;
+}
+
 /* The decompressed content of a node, at most 1 MiB, in *out (allocated). */
 static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out)
 {
@@ -328,8 +338,9 @@ static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out)
     if (!buf)
         return JX_ENOMEM;
     int err = jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES, buf + dsize, n->csize);
+    int compr = compr_of(fs, n);
     if (!err)
-        err = jx_decompress(fs->compressor, n->type, buf + dsize, n->csize, buf, dsize);
+        err = compr < 0 ? compr : jx_decompress(fs->compressor, compr, buf + dsize, n->csize, buf, dsize);
     if (err)
         free(buf);
     else

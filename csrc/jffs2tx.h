@@ -244,6 +244,8 @@ enum jx_compr {
     JX_COMPR_DYNRUBIN = 5,
     JX_COMPR_ZLIB = 6,
     JX_COMPR_LZO = 7,
+    JX_COMPR_LZMA = 8,         /* vendors only: OpenWrt */
+    JX_COMPR_LZMA_PROPS = 0x15, /* vendors only: its properties in front */
 };
 
 /* Bits for jx_compress: methods that may be used. */

@@ -53,6 +53,8 @@ class Compr(IntEnum):
     DYNRUBIN = 5
     ZLIB = 6
     LZO = 7
+    LZMA = 8
+    LZMA_PROPS = 0x15
 
 
 COMPATIBILITY = {0xC000: "incompat", 0x8000: "rocompat", 0x4000: "rwcompat-copy", 0x0000: "rwcompat-delete"}
