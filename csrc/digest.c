@@ -35,6 +35,7 @@ static void hash_bytes(struct hash *h, const void *data, uint32_t len)
 
 struct walk {
     jx_fs *fs;
+    const struct jx_known_contents *known; /* or NULL */
     struct hash hash;
     uint8_t *buf;
     uint8_t *seen;       /* by index of the inode record: 1 met */
@@ -44,18 +45,37 @@ struct walk {
     uint32_t depth;
 };
 
-static void add_content(struct walk *w, const struct jx_stat *st)
+static struct hash read_content(struct walk *w, const struct jx_stat *st)
 {
-    uint32_t offset = 0;
-    while (offset < st->size) {
+    struct hash hash = {7, 11};
+    for (uint32_t offset = 0; offset < st->size;) {
         int64_t n = jx_fs_read(w->fs, st->ino, offset, w->buf, READ_BYTES);
         if (n <= 0) {
-            hash_word(&w->hash, (uint64_t)n);
-            return;
+            hash_word(&hash, (uint64_t)n);
+            break;
         }
-        hash_bytes(&w->hash, w->buf, (uint32_t)n);
+        hash_bytes(&hash, w->buf, (uint32_t)n);
         offset += (uint32_t)n;
     }
+    return hash;
+}
+
+/* jx_fs_stat has mapped the inode. */
+static void add_content(struct walk *w, const struct jx_stat *st)
+{
+    uint64_t *known = w->known ? w->known->find(w->known->ctx, w->fs, st->size) : NULL;
+    struct hash hash;
+    if (known && (known[0] || known[1])) {
+        hash = (struct hash){known[0], known[1]};
+    } else {
+        hash = read_content(w, st);
+        if (known) {
+            known[0] = hash.a;
+            known[1] = hash.b;
+        }
+    }
+    hash_word(&w->hash, hash.a);
+    hash_word(&w->hash, hash.b);
 }
 
 /* Of attributes of one name the newest counts (check_xattr_ref_inode). name: of list[i]. */
@@ -152,9 +172,11 @@ static int walk(struct walk *w)
     return JX_OK;
 }
 
-int jx_fs_digest(jx_fs *fs, uint8_t out[16])
+int jx_fs_digest(jx_fs *fs, uint8_t out[16]) { return jx_digest(fs, NULL, out); }
+
+int jx_digest(jx_fs *fs, const struct jx_known_contents *known, uint8_t out[16])
 {
-    struct walk w = {.fs = fs, .hash = {3, 5}};
+    struct walk w = {.fs = fs, .known = known, .hash = {3, 5}};
     w.buf = malloc(READ_BYTES);
     w.seen = calloc(fs->inode_count, 1);
     w.first_met = calloc(fs->inode_count, sizeof(*w.first_met));

@@ -1,4 +1,4 @@
-/* judge_view.c: which tree a stock reader sees, with what it found in each eraseblock kept. */
+/* judge_view.c: which tree a stock reader sees, with what it found in each eraseblock, and each file's content, kept. */
 #include <stdlib.h>
 #include <string.h>
 #include "judge.h"
@@ -10,12 +10,21 @@ struct parse {
     uint64_t found[2]; /* of all that counts in it */
     uint32_t mode;     /* how far the reader's abilities matter here */
     uint32_t used;     /* when; 0: never */
+    uint32_t filled;   /* when it was found */
     int err;
     struct jx_block block;
     struct jx_node *nodes;
+    uint64_t *hashes; /* of each node's bytes, where its data can show in a file */
     char *names;
     uint32_t names_len;
 };
+
+/* A reader's last look: whose parse, and which, stood for each eraseblock. */
+struct sight {
+    struct jx_reader reader;
+    struct place { struct parse *parse; uint32_t filled; } *places;
+};
+#define MAX_SIGHTS 8u
 
 struct jx_view {
     struct jx_geometry geo;
@@ -23,55 +32,17 @@ struct jx_view {
     int plain;
     uint32_t clock;
     struct parse *parses;   /* JX_VIEW_PARSES for each eraseblock */
+    struct sight sights[MAX_SIGHTS];
+    uint32_t sight_count;
     struct parse **current; /* of the medium looked at */
     uint8_t *buf;
     jx_fs *scan, *tree;     /* working memory: one block's nodes; all of them and the tree */
+    uint64_t *hashes;       /* of the tree's nodes */
     struct jx_table verdicts;
+    struct jx_table files;  /* by the nodes that a file's content shows: where its hash stands in contents, plus 1 */
+    uint64_t (*contents)[2];
+    uint32_t content_count, content_room;
 };
-
-/* ---- the table ------------------------------------------------------------- */
-
-static struct jx_keyed *slot_of(struct jx_keyed *slots, uint32_t capacity, const uint64_t key[2])
-{
-    uint32_t i = (uint32_t)key[0] & (capacity - 1);
-    while (slots[i].value && (slots[i].key[0] != key[0] || slots[i].key[1] != key[1]))
-        i = (i + 1) & (capacity - 1);
-    return &slots[i];
-}
-
-static int table_grow(struct jx_table *t)
-{
-    uint32_t capacity = t->capacity ? t->capacity * 2 : 1024;
-    struct jx_keyed *slots = calloc(capacity, sizeof(*slots));
-    if (!slots)
-        return JX_ENOMEM;
-    for (uint32_t i = 0; i < t->capacity; i++)
-        if (t->slots[i].value)
-            *slot_of(slots, capacity, t->slots[i].key) = t->slots[i];
-    free(t->slots);
-    t->slots = slots;
-    t->capacity = capacity;
-    return JX_OK;
-}
-
-struct jx_keyed *jx_table_get(struct jx_table *t, const uint64_t key[2])
-{
-    if (2 * t->count >= t->capacity && table_grow(t) != JX_OK)
-        return NULL;
-    struct jx_keyed *slot = slot_of(t->slots, t->capacity, key);
-    if (!slot->value) {
-        slot->key[0] = key[0];
-        slot->key[1] = key[1];
-        t->count++;
-    }
-    return slot;
-}
-
-void jx_table_close(struct jx_table *t)
-{
-    free(t->slots);
-    memset(t, 0, sizeof(*t));
-}
 
 /* ---- one eraseblock -------------------------------------------------------- */
 
@@ -104,6 +75,23 @@ static int makes_tree(uint16_t type)
     return type == JX_NODE_INODE || type == JX_NODE_DIRENT || type == JX_NODE_XATTR || type == JX_NODE_XREF;
 }
 
+static void hash_data(struct parse *p, struct jx_fs *scan, const uint8_t *buf)
+{
+    for (uint32_t i = 0; i < scan->node_count; i++) {
+        const struct jx_node *n = &scan->nodes[i];
+        uint64_t hash[2] = {0, 0};
+        if (n->nodetype == JX_NODE_INODE && n->verdict == JX_V_GOOD && jx_node_data_good(scan, i))
+            jx_hash_bytes(buf + (n->offset - p->block.offset), n->totlen, 9, hash);
+        p->hashes[i] = hash[0];
+    }
+}
+
+/* Of a node whose data fail their CRC nobody reads these. */
+static uint32_t bytes_that_count(const struct jx_node *n)
+{
+    return n->nodetype == JX_NODE_INODE && n->data_checked == 2 ? JX_INODE_BYTES : n->totlen;
+}
+
 /* All that jx_fs_build and jx_fs_digest will ask of this block: its records, and the bytes of nodes that count. A run of
  * such nodes is hashed as a whole. */
 static void find(struct parse *p, const struct jx_fs *scan, const uint8_t *buf)
@@ -131,7 +119,9 @@ static void find(struct parse *p, const struct jx_fs *scan, const uint8_t *buf)
             mix_bytes(p->found, buf + from, to - from);
             from = at;
         }
-        to = at + jx_pad4(n->totlen) < scan->flash->geo.erase_size_bytes ? at + jx_pad4(n->totlen) : at + n->totlen;
+        uint32_t len = bytes_that_count(n), padded = jx_pad4(len);
+        mix(p->found, len);
+        to = at + padded < scan->flash->geo.erase_size_bytes ? at + padded : at + len;
     }
     mix_bytes(p->found, buf + from, to - from);
     mix(p->found, (uint64_t)counts);
@@ -141,10 +131,12 @@ static int keep(struct parse *p, const struct jx_fs *scan)
 {
     size_t bytes = (size_t)scan->node_count * sizeof(*p->nodes);
     struct jx_node *nodes = realloc(p->nodes, bytes + 1);
+    uint64_t *hashes = realloc(p->hashes, (size_t)scan->node_count * sizeof(*hashes) + 1);
     char *names = realloc(p->names, scan->names_len + 1);
     p->nodes = nodes ? nodes : p->nodes;
+    p->hashes = hashes ? hashes : p->hashes;
     p->names = names ? names : p->names;
-    if (!nodes || !names)
+    if (!nodes || !hashes || !names)
         return JX_ENOMEM;
     if (bytes)
         memcpy(nodes, scan->nodes, bytes);
@@ -165,9 +157,15 @@ static int read_block(struct jx_view *v, jx_flash *flash, const struct jx_reader
     p->err = jx_scan_block(scan, &p->block, v->buf);
     if (p->err == JX_ENOMEM)
         return p->err;
+    int err = keep(p, scan);
+    if (err)
+        return err;
+    hash_data(p, scan, v->buf);
     find(p, scan, v->buf);
     mix(p->found, (uint64_t)(uint32_t)p->err);
-    return keep(p, scan);
+    for (uint32_t i = 0; i < scan->node_count; i++)
+        p->nodes[i].data_checked = scan->nodes[i].data_checked;
+    return JX_OK;
 }
 
 /* What this reader finds in the block: from memory where its hash is known, else by a scan, in place of the oldest. */
@@ -185,7 +183,7 @@ static int parse_block(struct jx_view *v, jx_flash *flash, const struct jx_reade
         if (p->used < oldest->used)
             oldest = p;
     }
-    oldest->used = v->clock;
+    oldest->used = oldest->filled = v->clock;
     oldest->mode = mode;
     oldest->hash[0] = m->block_hash[b][0];
     oldest->hash[1] = m->block_hash[b][1];
@@ -196,9 +194,39 @@ static int parse_block(struct jx_view *v, jx_flash *flash, const struct jx_reade
     return err;
 }
 
+static struct sight *sight_of(struct jx_view *v, const struct jx_reader *reader)
+{
+    for (uint32_t i = 0; i < v->sight_count; i++)
+        if (!memcmp(&v->sights[i].reader, reader, sizeof(*reader)))
+            return &v->sights[i];
+    struct sight *s = &v->sights[v->sight_count];
+    if (v->sight_count == MAX_SIGHTS || !(s->places = calloc(v->tree->block_count, sizeof(*s->places))))
+        return NULL;
+    s->reader = *reader;
+    v->sight_count++;
+    return s;
+}
+
+/* Most blocks are as they were when this reader looked last. */
+static int see_block(struct jx_view *v, jx_flash *flash, struct sight *s, uint32_t b)
+{
+    const uint64_t *hash = jx_memory_of(flash)->block_hash[b];
+    struct place *at = &s->places[b];
+    struct parse *p = at->parse;
+    if (p && p->filled == at->filled && p->used && p->hash[0] == hash[0] && p->hash[1] == hash[1]) {
+        p->used = v->clock;
+        v->current[b] = p;
+        return JX_OK;
+    }
+    int err = parse_block(v, flash, &s->reader, b);
+    if (!err)
+        *at = (struct place){v->current[b], v->current[b]->filled};
+    return err;
+}
+
 /* ---- the whole medium ------------------------------------------------------ */
 
-static int make_room(jx_fs *fs, uint32_t nodes, uint32_t names)
+static int make_room(struct jx_view *v, jx_fs *fs, uint32_t nodes, uint32_t names)
 {
     if (nodes > fs->node_capacity) {
         struct jx_node *p = realloc(fs->nodes, (size_t)nodes * sizeof(*p));
@@ -206,6 +234,10 @@ static int make_room(jx_fs *fs, uint32_t nodes, uint32_t names)
             return JX_ENOMEM;
         fs->nodes = p;
         fs->node_capacity = nodes;
+        uint64_t *hashes = realloc(v->hashes, (size_t)nodes * sizeof(*hashes));
+        if (!hashes)
+            return JX_ENOMEM;
+        v->hashes = hashes;
     }
     if (names > fs->names_capacity) {
         char *p = realloc(fs->names, names);
@@ -225,7 +257,7 @@ static int gather(struct jx_view *v, jx_fs *fs)
         nodes += v->current[b]->block.node_count;
         names += v->current[b]->names_len;
     }
-    if (make_room(fs, nodes, names) != JX_OK)
+    if (make_room(v, fs, nodes, names) != JX_OK)
         return JX_ENOMEM;
     fs->node_count = fs->names_len = 0;
     for (uint32_t b = 0; b < fs->block_count; b++) {
@@ -233,6 +265,7 @@ static int gather(struct jx_view *v, jx_fs *fs)
         fs->blocks[b] = p->block;
         fs->blocks[b].first_node = fs->node_count;
         for (uint32_t i = 0; i < p->block.node_count; i++) {
+            v->hashes[fs->node_count] = p->hashes[i];
             fs->nodes[fs->node_count] = p->nodes[i];
             fs->nodes[fs->node_count++].name += fs->names_len;
         }
@@ -243,12 +276,39 @@ static int gather(struct jx_view *v, jx_fs *fs)
     return JX_OK;
 }
 
-/* A medium that the reader cannot mount shows neither tree. */
-static int judge(const struct jx_view *v, jx_fs *fs, int err, uint32_t *tree)
+/* Where the hash of a file's content is kept, zeros if it is not known yet; see struct jx_known_contents. */
+static uint64_t *content_of(void *ctx, jx_fs *fs, uint32_t size)
 {
+    struct jx_view *v = ctx;
+    uint64_t key[2] = {size, 0};
+    for (uint32_t i = 0; i < fs->map.count; i++) {
+        const struct jx_frag *f = &fs->map.frags[i];
+        mix(key, (uint64_t)f->offset << 32 | f->len);
+        mix(key, f->node == JX_NONE ? 0 : v->hashes[f->node]);
+    }
+    if (v->content_count == v->content_room) {
+        uint32_t room = v->content_room ? v->content_room * 2 : 1024;
+        void *contents = realloc(v->contents, (size_t)room * sizeof(*v->contents));
+        if (!contents)
+            return NULL;
+        v->contents = contents;
+        v->content_room = room;
+    }
+    struct jx_keyed *file = jx_table_get(&v->files, key);
+    if (file && !file->value) {
+        v->contents[v->content_count][0] = v->contents[v->content_count][1] = 0;
+        file->value = ++v->content_count;
+    }
+    return file ? v->contents[file->value - 1] : NULL;
+}
+
+/* A medium that the reader cannot mount shows neither tree. */
+static int judge(struct jx_view *v, jx_fs *fs, int err, uint32_t *tree)
+{
+    struct jx_known_contents known = {.ctx = v, .find = content_of};
     uint8_t digest[16];
     if (!err)
-        err = jx_fs_digest(fs, digest);
+        err = jx_digest(fs, v->plain ? NULL : &known, digest);
     if (err == JX_ENOMEM)
         return err;
     *tree = JX_TREE_THIRD;
@@ -289,9 +349,12 @@ int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *rea
     if (v->plain)
         return look_plainly(v, flash, reader, tree);
     jx_memory_hash(jx_memory_of(flash), whole);
+    struct sight *sight = sight_of(v, reader);
+    if (!sight)
+        return JX_ENOMEM;
     v->clock++;
     for (uint32_t b = 0; b < v->tree->block_count; b++) {
-        int err = parse_block(v, flash, reader, b);
+        int err = see_block(v, flash, sight, b);
         if (err)
             return err;
         mix(key, v->current[b]->found[0]);
@@ -353,6 +416,7 @@ void jx_view_close(struct jx_view *v)
     uint32_t blocks = v->geo.size_bytes / v->geo.erase_size_bytes;
     for (uint32_t i = 0; v->parses && i < blocks * JX_VIEW_PARSES; i++) {
         free(v->parses[i].nodes);
+        free(v->parses[i].hashes);
         free(v->parses[i].names);
     }
     free(v->parses);
@@ -361,5 +425,10 @@ void jx_view_close(struct jx_view *v)
     jx_fs_close(v->scan);
     jx_fs_close(v->tree);
     jx_table_close(&v->verdicts);
+    jx_table_close(&v->files);
+    for (uint32_t i = 0; i < v->sight_count; i++)
+        free(v->sights[i].places);
+    free(v->hashes);
+    free(v->contents);
     free(v);
 }
