@@ -157,14 +157,15 @@ class FileSystem:
         length = check(lib.jx_fs_readlink(self.handle, ino, buffer, 254), doing=f"reading link inode {ino}")
         return ffi.buffer(buffer, length)[:]
 
-    def xattrs_ino(self, ino: int) -> dict[bytes, bytes]:
+    def xattrs_ino(self, ino: int, *, skip_broken: bool = False) -> dict[bytes, bytes]:
         """Extended attributes by full name; ACLs as the VFS shows them."""
-        return {name: value for name, (value, _) in self.xattr_refs(ino).items()}
+        return {name: value for name, (value, _) in self.xattr_refs(ino, skip_broken=skip_broken).items()}
 
-    def xattr_refs(self, ino: int) -> dict[bytes, tuple[bytes, tuple[int, ...]]]:
+    def xattr_refs(self, ino: int, *, skip_broken: bool = False) -> dict[bytes, tuple[bytes, tuple[int, ...]]]:
         """Extended attributes by full name: value, and the xids of all references that bear the name.
 
         The newest of them counts (check_xattr_ref_inode); whoever takes the attribute away must delete each.
+        skip_broken: what fails its CRC is none, as for the kernel; else it raises Corrupt.
         """
         count = check(lib.jx_fs_xattrs(self.handle, ino, ffi.NULL, 0), doing=f"reading attributes of inode {ino}")
         if not count:
@@ -175,7 +176,10 @@ class FileSystem:
         for one in sorted(found, key=lambda a: a.xseqno):
             name = ffi.new("uint8_t[]", 256)
             value = ffi.new("uint8_t[]", max(one.value_len, 1))
-            check(lib.jx_fs_xattr_read(self.handle, ffi.addressof(one), name, value), doing=f"attribute of inode {ino}")
+            code = lib.jx_fs_xattr_read(self.handle, ffi.addressof(one), name, value)
+            if skip_broken and code == lib.JX_ECORRUPT:
+                continue
+            check(code, doing=f"attribute of inode {ino}")
             try:
                 shown = xattr_from_medium(
                     one.xprefix,
@@ -184,6 +188,8 @@ class FileSystem:
                     self.endian,
                 )
             except ValueError as error:
+                if skip_broken:
+                    continue
                 raise Corrupt(f"attribute of inode {ino}: {error}") from None
             if shown is not None:
                 _, older = result.get(shown[0], (b"", ()))

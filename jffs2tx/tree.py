@@ -11,8 +11,9 @@ from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.progress import ProgressCallback
 
 
-def entry_of(fs: FileSystem, path: bytes, status: Stat) -> Entry:
+def entry_of(fs: FileSystem, path: bytes, status: Stat, *, skip_broken: bool = False) -> Entry:
     """What the medium has under a path, but for the hash. `inode` is the inode number of what has several names.
+    skip_broken: attributes that cannot be read are left out.
 
     Raises Corrupt.
     """
@@ -27,7 +28,7 @@ def entry_of(fs: FileSystem, path: bytes, status: Stat) -> Entry:
         link=fs.readlink_ino(status.ino) if status.type == "link" else None,
         device=status.device,
         inode=status.ino if status.type != "dir" and status.nlink > 1 else None,
-        xattrs=fs.xattrs_ino(status.ino),
+        xattrs=fs.xattrs_ino(status.ino, skip_broken=skip_broken),
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.collect import Collection, collect, estimate
 from jffs2tx.device import Flash
-from jffs2tx.errors import Busy, Corrupt, MediumError, NoSpace
+from jffs2tx.errors import Busy, MediumError, NoSpace
 from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
 from jffs2tx.manifest import Manifest
 from jffs2tx.meter import Meter, Work
-from jffs2tx.plan import Medium, Old, OldTree, Plan, Wanted, make_plan
+from jffs2tx.oldtree import old_tree
+from jffs2tx.plan import Medium, Plan, Wanted, make_plan
 from jffs2tx.readers import Reader, compressors, named
 from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask, no_room
-from jffs2tx.tree import entry_of, sha256_of
 
 _COMPRESSION_BY_NUMBER = {0: "none", 1: "zero", 2: "rtime", 6: "zlib", 7: "lzo"}
 
@@ -61,34 +60,6 @@ def _recovery(function, flash: Flash, endian: str | None, doing: str, path: str 
 
 
 # ---- the two trees and the medium ------------------------------------------------------------------------------------
-
-
-def old_tree(fs: FileSystem, resume: bool = True) -> OldTree:
-    """The tree on the medium as the planner wants it; files are hashed when asked for, each once.
-
-    resume: what an earlier, cut run staged is offered too.
-    """
-    hashes: dict[int, str] = {}
-
-    def sha256(ino: int) -> str:
-        if ino not in hashes:
-            hashes[ino] = sha256_of(fs, ino)
-        return hashes[ino]
-
-    paths = {}
-    for path, status in fs.walk():
-        xids = {name: found for name, (_, found) in fs.xattr_refs(status.ino).items()}
-        paths[path] = Old(status.ino, entry_of(fs, path, status), xids)
-    resume = resume and fs.status.state == "staged"  # recover comes first where one is committed, and clears them
-    return OldTree(paths, sha256, tuple(_orphans(fs)) if resume else ())
-
-
-def _orphans(fs: FileSystem) -> Iterator[Old]:
-    for ino in fs.orphans():
-        with suppress(Corrupt):  # not whole: of no use
-            status = fs.stat_ino(ino)
-            if status.type == "file":
-                yield Old(ino, entry_of(fs, b"", status))
 
 
 def wanted_tree(manifest: Manifest) -> dict[bytes, Wanted]:

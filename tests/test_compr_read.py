@@ -1,4 +1,4 @@
-"""Methods that are only read: rubin by an encoder of the tests, LZMA by the LZMA SDK's own program and Python's module."""
+"""Methods that are only read: rubin by an encoder of the tests, LZMA by the LZMA SDK's program and Python's module."""
 
 import lzma
 import random
@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jffs2tx._ffi import lib
+from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.errors import Corrupt, UnknownCompression
 from jffs2tx.filesystem import FileSystem
 
 from . import rubin
-from .crafted import NOR, block, dirent, directory, inode
-from .test_compr import CHUNKS, compressor, decompress  # noqa: F401 (the fixture)
+from .crafted import NOR, block, directory, dirent, inode
+from .test_compr import CHUNKS
+from .test_compr import decompress as unpack
 
 NUMBERS = (lib.JX_COMPR_RUBINMIPS, lib.JX_COMPR_DYNRUBIN)
 CODERS = {"fixed": rubin.fixed, "dynamic": rubin.dynamic}
@@ -33,35 +34,44 @@ SDK_BARE = bytes.fromhex(
 SDK_PROPERTIES = bytes.fromhex("0000200000")
 
 
+@pytest.fixture(scope="module")
+def decompress():
+    """decompress(number, packed, dsize): the bytes, or the error."""
+    out = ffi.new("jx_compressor **")
+    check(lib.jx_compressor_new(out))
+    yield lambda number, packed, dsize: unpack(out[0], number, packed, dsize)
+    lib.jx_compressor_free(out[0])
+
+
 # ---- rubin ----
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("chunk", LONG)
-def test_both_coders_are_told_apart_under_both_numbers(compressor, chunk, coder, number):  # noqa: F811
+def test_both_coders_are_told_apart_under_both_numbers(decompress, chunk, coder, number):
     data = CHUNKS[chunk]
-    assert decompress(compressor, number, CODERS[coder](data), len(data)) == data
+    assert decompress(number, CODERS[coder](data), len(data)) == data
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.binary(min_size=64, max_size=700), st.sampled_from(NUMBERS), st.sampled_from(list(CODERS)))
-def test_rubin_of_anything(compressor, data, number, coder):  # noqa: F811
-    assert decompress(compressor, number, CODERS[coder](data), len(data)) == data
+def test_rubin_of_anything(decompress, data, number, coder):
+    assert decompress(number, CODERS[coder](data), len(data)) == data
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_a_rubin_stream_that_is_cut_short(compressor, coder):  # noqa: F811
+def test_a_rubin_stream_that_is_cut_short(decompress, coder):
     data = CHUNKS["text"]
     packed = CODERS[coder](data)
     for left in (0, 1, 7, 8, 9, len(packed) // 2):
-        assert decompress(compressor, NUMBERS[0], packed[:left], len(data)) == lib.JX_ECORRUPT
+        assert decompress(NUMBERS[0], packed[:left], len(data)) == lib.JX_ECORRUPT
 
 
-def test_more_than_the_stream_needs_is_read_as_linux_reads_it(compressor):  # noqa: F811
+def test_more_than_the_stream_needs_is_read_as_linux_reads_it(decompress):
     data = CHUNKS["text"]
-    assert decompress(compressor, lib.JX_COMPR_RUBINMIPS, rubin.dynamic(data) + bytes(9), len(data)) == data
-    assert decompress(compressor, lib.JX_COMPR_DYNRUBIN, rubin.fixed(data) + bytes(9), len(data)) == data
+    assert decompress(lib.JX_COMPR_RUBINMIPS, rubin.dynamic(data) + bytes(9), len(data)) == data
+    assert decompress(lib.JX_COMPR_DYNRUBIN, rubin.fixed(data) + bytes(9), len(data)) == data
 
 
 # ---- lzma ----
@@ -87,55 +97,55 @@ def sdk(tmp_path, data, lc, lp, pb):
 
 
 @pytest.mark.parametrize("number", [lib.JX_COMPR_LZMA, lib.JX_COMPR_LZMA_PROPS])
-def test_what_the_sdk_once_made(compressor, number):  # noqa: F811
-    assert decompress(compressor, number, SDK_BARE, len(SDK_TEXT)) == SDK_TEXT
-    assert decompress(compressor, number, SDK_PROPERTIES + SDK_BARE, len(SDK_TEXT)) == SDK_TEXT
+def test_what_the_sdk_once_made(decompress, number):
+    assert decompress(number, SDK_BARE, len(SDK_TEXT)) == SDK_TEXT
+    assert decompress(number, SDK_PROPERTIES + SDK_BARE, len(SDK_TEXT)) == SDK_TEXT
 
 
 @needs_sdk
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_openwrt_by_the_sdk(compressor, tmp_path, chunk):  # noqa: F811
+def test_openwrt_by_the_sdk(decompress, tmp_path, chunk):
     data = CHUNKS[chunk]
     _, stream = sdk(tmp_path, data, 0, 0, 0)
-    assert decompress(compressor, lib.JX_COMPR_LZMA, stream, len(data)) == data
+    assert decompress(lib.JX_COMPR_LZMA, stream, len(data)) == data
 
 
 @needs_sdk
 @pytest.mark.parametrize("chunk", ["text", "code", "noise", "one byte"])
 @pytest.mark.parametrize("lc_lp_pb", [(3, 0, 2), (0, 0, 0), (0, 2, 0)])
-def test_properties_in_front_by_the_sdk(compressor, tmp_path, chunk, lc_lp_pb):  # noqa: F811
+def test_properties_in_front_by_the_sdk(decompress, tmp_path, chunk, lc_lp_pb):
     data = CHUNKS[chunk]
     head, stream = sdk(tmp_path, data, *lc_lp_pb)
     for number in (lib.JX_COMPR_LZMA_PROPS, lib.JX_COMPR_LZMA):
-        assert decompress(compressor, number, head + stream, len(data)) == data
+        assert decompress(number, head + stream, len(data)) == data
 
 
 @pytest.mark.parametrize("number", [lib.JX_COMPR_LZMA, lib.JX_COMPR_LZMA_PROPS])
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_streams_with_an_end_mark(compressor, chunk, number):  # noqa: F811
+def test_streams_with_an_end_mark(decompress, chunk, number):
     data = CHUNKS[chunk]
     for packed in (raw(data, lc=0, lp=0, pb=0), raw(data), properties(1, 1, 1) + raw(data, lc=1, lp=1, pb=1)):
-        assert decompress(compressor, number, packed, len(data)) == data
+        assert decompress(number, packed, len(data)) == data
 
 
-def test_a_dictionary_that_claims_gigabytes_costs_none(compressor):  # noqa: F811
+def test_a_dictionary_that_claims_gigabytes_costs_none(decompress):
     data = CHUNKS["text"]
     packed = properties(3, 0, 2, 0xFFFFFFFF) + raw(data)
-    assert decompress(compressor, lib.JX_COMPR_LZMA_PROPS, packed, len(data)) == data
+    assert decompress(lib.JX_COMPR_LZMA_PROPS, packed, len(data)) == data
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=300), st.integers(1, 5000), st.sampled_from([3, 5, 8, 0x15]))
-def test_noise_never_harms(compressor, packed, dsize, number):  # noqa: F811
-    got = decompress(compressor, number, packed, dsize)
+def test_noise_never_harms(decompress, packed, dsize, number):
+    got = decompress(number, packed, dsize)
     assert got == lib.JX_ECORRUPT or len(got) == dsize
 
 
-def test_damaged_lzma(compressor):  # noqa: F811
+def test_damaged_lzma(decompress):
     data = random.Random(1).randbytes(200) + CHUNKS["text"]
     packed = raw(data, lc=0, lp=0, pb=0)
-    assert decompress(compressor, lib.JX_COMPR_LZMA, packed[: len(packed) // 2], len(data)) == lib.JX_ECORRUPT
-    assert decompress(compressor, lib.JX_COMPR_LZMA, b"", 5) == lib.JX_ECORRUPT
+    assert decompress(lib.JX_COMPR_LZMA, packed[: len(packed) // 2], len(data)) == lib.JX_ECORRUPT
+    assert decompress(lib.JX_COMPR_LZMA, b"", 5) == lib.JX_ECORRUPT
 
 
 # ---- in a file ----

@@ -60,7 +60,7 @@ def _same_inode(old: OldTree, wanted: dict[bytes, Wanted], paths: list[bytes], c
     for path in paths:
         node = wanted[path]
         before = old.paths.get(path)
-        if before is None or before.entry.type != node.entry.type or before.ino in claimed:
+        if before is None or before.broken or before.entry.type != node.entry.type or before.ino in claimed:
             continue
         if node.entry.type == "dir" or _is_same(old, before, node.entry):
             return before.ino

@@ -40,6 +40,7 @@ class Old:
     ino: int
     entry: Entry
     xids: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # of its attributes, superseded ones too
+    broken: bool = False  # cannot be read: of its entry only the path counts, and it serves no wanted path
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Builds what the kernel lab boots, in a cache directory, from Debian packages.
 
 The cache holds Debian's kernel (uncompressed, so that the guest need not unpack it), an initramfs of busybox and
-the modules' closure, and two further builds of jffs2.ko from the distribution's own source: `nosummary` (a
-kernel without CONFIG_JFFS2_SUMMARY) and `bigendian` (JFFS2_BIG_ENDIAN). Nothing is installed on the host.
+the modules' closure, and further builds of jffs2.ko from the distribution's own source: `nosummary` (a
+kernel without CONFIG_JFFS2_SUMMARY), `bigendian` (JFFS2_BIG_ENDIAN) and `rubin` (CONFIG_JFFS2_RUBIN, its compressor
+before all others). Nothing is installed on the host.
 
 Every step writes to a scratch name and is then renamed, and one lock covers the whole build: a killed or a
 second build never leaves something half made behind.
@@ -44,7 +45,7 @@ SOURCE_TAR = Path("/usr/src/linux-source-6.1.tar.xz")
 BOOT_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "mtd", "mtdblock"]
 CASE_MODULES = ["nandsim", "mtdram", "jffs2"]
 
-KERNELS = ("stock", "nosummary", "bigendian")
+KERNELS = ("stock", "nosummary", "bigendian", "rubin")
 
 _PATH = os.environ.get("PATH", "") + os.pathsep + os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -235,6 +236,12 @@ VARIANTS = {
     # Any other name is a configuration symbol that nobody sets: the code is compiled as without the option.
     "nosummary": [("*", "CONFIG_JFFS2_SUMMARY", "CONFIG_JFFS2_LAB_HAS_NO_SUMMARY")],
     "bigendian": [("nodelist.h", "#define JFFS2_NATIVE_ENDIAN", "#define JFFS2_BIG_ENDIAN")],
+    # Debian has switched zlib on, so its symbol switches rubin on too.
+    "rubin": [
+        ("*", "CONFIG_JFFS2_RUBIN", "CONFIG_JFFS2_ZLIB"),
+        ("compr.h", "#define JFFS2_DYNRUBIN_DISABLED", "#define JFFS2_LAB_HAS_DYNRUBIN"),
+        ("compr.h", "#define JFFS2_DYNRUBIN_PRIORITY  20", "#define JFFS2_DYNRUBIN_PRIORITY  90"),
+    ],
 }
 
 
