@@ -14,12 +14,13 @@ enum {
     LZO_WORST = JX_MAX_DATA_BYTES + JX_MAX_DATA_BYTES / 16 + 64 + 3, /* lzo1x never makes more of one chunk */
 };
 
+/* What compressing takes is much, and a reader never needs it: it is allocated by the first jx_compress. */
 struct jx_compressor {
-    struct libdeflate_compressor *deflate;
     struct libdeflate_decompressor *inflate;
     lzma_stream lzma; /* all zero: LZMA_STREAM_INIT */
+    struct libdeflate_compressor *deflate; /* NULL until then */
+    uint8_t *lzo_memory;                   /* LZO1X_999_MEM_COMPRESS bytes; NULL until then */
     uint8_t trial[LZO_WORST];
-    _Alignas(16) uint8_t lzo_memory[LZO1X_999_MEM_COMPRESS];
 };
 
 int jx_compressor_new(jx_compressor **out)
@@ -29,9 +30,8 @@ int jx_compressor_new(jx_compressor **out)
     *out = NULL;
     if (!c)
         return JX_ENOMEM;
-    c->deflate = libdeflate_alloc_compressor(DEFLATE_LEVEL);
     c->inflate = libdeflate_alloc_decompressor();
-    if (!c->deflate || !c->inflate || lzo_init() != LZO_E_OK) {
+    if (!c->inflate || lzo_init() != LZO_E_OK) {
         jx_compressor_free(c);
         return JX_ENOMEM;
     }
@@ -46,7 +46,17 @@ void jx_compressor_free(jx_compressor *c)
     libdeflate_free_compressor(c->deflate);
     libdeflate_free_decompressor(c->inflate);
     lzma_end(&c->lzma);
+    free(c->lzo_memory);
     free(c);
+}
+
+static int get_ready(jx_compressor *c)
+{
+    if (!c->deflate)
+        c->deflate = libdeflate_alloc_compressor(DEFLATE_LEVEL);
+    if (!c->lzo_memory)
+        c->lzo_memory = malloc(LZO1X_999_MEM_COMPRESS);
+    return c->deflate && c->lzo_memory ? JX_OK : JX_ENOMEM;
 }
 
 /* ---- rtime ------------------------------------------------------------------
@@ -162,6 +172,8 @@ int jx_compress(jx_compressor *c, uint32_t mask, const void *data, uint32_t len,
         return JX_COMPR_NONE;
     if ((mask & JX_USE_ZERO) && all_zero(data, len))
         return JX_COMPR_ZERO;
+    if (get_ready(c) != JX_OK)
+        return JX_ENOMEM;
     *csize = len;
     memcpy(out, data, len);
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {

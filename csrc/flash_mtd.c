@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "flash_memory.h"
+#include "posix.h"
 
 #ifdef __linux__
 

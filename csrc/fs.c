@@ -55,7 +55,6 @@ int jx_fs_new(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
     fs->flash = flash;
     fs->reader = *reader;
     fs->endian = reader->endian;
-    fs->map.ino = JX_NONE;
     fs->highest_ino = JX_ROOT_INO;
     fs->status.strategy = JX_NONE;
     fs->chunk = malloc(2 * JX_CHUNK_BYTES);
@@ -107,7 +106,7 @@ void jx_fs_forget(jx_fs *fs)
     fs->names_of = NULL;
     fs->inode_count = fs->inode_capacity = fs->dirent_count = fs->name_count = fs->xref_count = fs->xdatum_count = 0;
     fs->visible_nodes = 0;
-    fs->map.ino = JX_NONE;
+    fs->map.filled = 0;
 }
 
 void jx_fs_close(jx_fs *fs)

@@ -51,11 +51,12 @@ struct jx_inode_rec {
 struct jx_frag { uint32_t offset, len, node; };
 
 struct jx_map {
-    uint32_t ino;      /* JX_NONE: empty */
-    uint32_t meta;     /* node with the newest metadata */
+    uint32_t ino;
+    uint32_t meta;     /* node with the newest metadata; JX_NONE: there is none */
     uint32_t size;     /* bytes of content after truncation */
     struct jx_frag *frags;
     uint32_t count, capacity;
+    uint8_t filled;    /* 0: of no inode */
 };
 
 struct jx_fs {
@@ -73,7 +74,7 @@ struct jx_fs {
     struct jx_inode_rec *inodes;
     uint32_t inode_count, inode_capacity;
     uint32_t *inode_hash; /* open addressing, JX_NONE empty */
-    uint32_t hash_mask;
+    uint32_t hash_mask, hash_seed;
 
     uint32_t *dirents;    /* every well-formed dirent, by (pino, name, version, place) */
     uint32_t dirent_count;
@@ -146,7 +147,9 @@ int jx_node_data_good(struct jx_fs *fs, uint32_t node);
 /* The dirent from which directory ino has its times, its inode node having this version; JX_NONE: from that node itself
  * (jffs2_do_read_inode_internal, mctime_ver). */
 uint32_t jx_time_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t version);
-uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid); /* node, or JX_NONE */
+/* The newest good datum of an xid: where in fs->xdata, and the node itself; JX_NONE: there is none. */
+uint32_t jx_xattr_place(const struct jx_fs *fs, uint32_t xid);
+uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid);
 
 /* digest.c: jx_fs_digest by one who may know the contents of files. */
 struct jx_known_contents {

@@ -8,9 +8,13 @@
 
 /* ---- the table of inodes -------------------------------------------------- */
 
+#define PROBES_MAX 64u /* a new inode that needs more makes the table be laid out anew */
+#define SEEDS_MAX 16u  /* ways to lay it out: numbers chosen to collide in all of them cannot be found in 32 bits */
+
 /* Every bit of ino counts in the low bits of the result. */
 static uint32_t hash_ino(const struct jx_fs *fs, uint32_t ino)
 {
+    ino = (ino ^ fs->hash_seed * 0x9e3779b9u);
     ino = (ino ^ ino >> 16) * 0x7feb352du;
     ino = (ino ^ ino >> 15) * 0x846ca68bu;
     return (ino ^ ino >> 16) & fs->hash_mask;
@@ -30,6 +34,13 @@ struct jx_inode_rec *jx_inode_find(const struct jx_fs *fs, uint32_t ino)
     return at == JX_NONE ? NULL : &fs->inodes[at];
 }
 
+static void fill_hash(struct jx_fs *fs)
+{
+    memset(fs->inode_hash, 0xff, ((size_t)fs->hash_mask + 1) * sizeof(*fs->inode_hash));
+    for (uint32_t i = 0; i < fs->inode_count; i++)
+        fs->inode_hash[hash_slot(fs, fs->inodes[i].ino)] = i;
+}
+
 static int grow(struct jx_fs *fs)
 {
     uint32_t capacity = fs->inode_capacity ? fs->inode_capacity * 2 : 64;
@@ -44,9 +55,7 @@ static int grow(struct jx_fs *fs)
     fs->inode_hash = hash;
     fs->inode_capacity = capacity;
     fs->hash_mask = capacity * 2 - 1;
-    memset(hash, 0xff, (size_t)capacity * 2 * sizeof(*hash));
-    for (uint32_t i = 0; i < fs->inode_count; i++)
-        hash[hash_slot(fs, fs->inodes[i].ino)] = i;
+    fill_hash(fs);
     return JX_OK;
 }
 
@@ -61,7 +70,12 @@ struct jx_inode_rec *jx_inode_get(struct jx_fs *fs, uint32_t ino)
     memset(rec, 0, sizeof(*rec));
     rec->ino = ino;
     rec->first_node = JX_NONE;
-    fs->inode_hash[hash_slot(fs, ino)] = fs->inode_count++;
+    uint32_t slot = hash_slot(fs, ino);
+    fs->inode_hash[slot] = fs->inode_count++;
+    if (((slot - hash_ino(fs, ino)) & fs->hash_mask) > PROBES_MAX && fs->hash_seed < SEEDS_MAX) {
+        fs->hash_seed++;
+        fill_hash(fs);
+    }
     return rec;
 }
 

@@ -175,9 +175,9 @@ int jx_map_inode(struct jx_fs *fs, uint32_t ino)
     uint32_t n = 0, all = 0;
     if (!rec || !rec->exists)
         return JX_ENOENT;
-    if (m->ino == ino && ino != JX_NONE)
+    if (m->filled && m->ino == ino)
         return JX_OK;
-    m->ino = JX_NONE;
+    m->filled = 0;
     m->count = m->size = 0;
     m->meta = JX_NONE;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next)
@@ -196,11 +196,9 @@ int jx_map_inode(struct jx_fs *fs, uint32_t ino)
     if (!err)
         err = show(fs, order, n, heap);
     free(order);
-    if (err)
-        return err;
-    if (m->meta != JX_NONE)
-        m->ino = ino;
-    return JX_OK;
+    m->ino = ino;
+    m->filled = !err;
+    return err;
 }
 
 /* ---- metadata --------------------------------------------------------------- */
@@ -267,26 +265,29 @@ static int device_number(struct jx_fs *fs, const struct jx_inode *in, struct jx_
     return err ? err : jx_decode_dev(fs->endian, data, in->csize, &out->major, &out->minor);
 }
 
+/* Maps the inode; its newest metadata, all 0 but the mode where none are left of a directory ("fake some modes for it"). */
+static int load(struct jx_fs *fs, uint32_t ino, struct jx_inode *in)
+{
+    int err = jx_map_inode(fs, ino);
+    if (err)
+        return err;
+    if (fs->map.meta != JX_NONE)
+        return read_head(fs, fs->map.meta, in);
+    memset(in, 0, sizeof(*in));
+    in->mode = S_IFDIR | 0755;
+    return ino == JX_ROOT_INO || jx_inode_find(fs, ino)->name_count ? JX_OK : JX_ECORRUPT;
+}
+
 int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out)
 {
     struct jx_inode in;
     struct jx_inode_rec *rec = jx_inode_find(fs, ino);
-    int err = jx_map_inode(fs, ino);
+    int err = load(fs, ino, &in);
     if (err)
         return err;
     memset(out, 0, sizeof(*out));
     out->ino = ino;
     out->nlink = rec->nlink;
-    if (fs->map.meta == JX_NONE) { /* "fake some modes for it" */
-        if (ino != JX_ROOT_INO && !rec->name_count)
-            return JX_ECORRUPT;
-        out->mode = S_IFDIR | 0755;
-        out->nlink = 2 + child_directories(fs, rec);
-        return JX_OK;
-    }
-    err = read_head(fs, fs->map.meta, &in);
-    if (err)
-        return err;
     out->mode = in.mode;
     out->uid = in.uid;
     out->gid = in.gid;
@@ -296,7 +297,8 @@ int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out)
     out->size = in.isize;
     switch (in.mode & S_IFMT) {
     case S_IFDIR:
-        dirent_time(fs, ino, in.version, out);
+        if (fs->map.meta != JX_NONE)
+            dirent_time(fs, ino, in.version, out);
         out->nlink = 2 + child_directories(fs, rec);
         return JX_OK;
     case S_IFREG:
@@ -348,26 +350,71 @@ static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out)
     return err;
 }
 
-static int read_frag(struct jx_fs *fs, const struct jx_frag *frag, uint32_t offset, uint8_t *buf, uint32_t len)
+/* A part of a file, [offset, offset + len), and where it goes to. */
+struct window { uint32_t offset, len; uint8_t *buf; };
+
+/* One frag's share of the window, from the node's content, or without it (NULL) from the medium. */
+static int copy_frag(struct jx_fs *fs, const struct jx_frag *frag, const uint8_t *content, const struct window *w)
 {
     const struct jx_node *n = &fs->nodes[frag->node];
-    uint32_t skip = offset - n->file_offset;
-    uint8_t *content;
-    if (n->type == JX_COMPR_ZERO) {
-        memset(buf, 0, len);
+    uint32_t from = frag->offset > w->offset ? frag->offset : w->offset, skip = from - n->file_offset;
+    uint32_t room = w->len - (from - w->offset), len = frag->len - (from - frag->offset);
+    uint8_t *to = w->buf + (from - w->offset);
+    if (len > room)
+        len = room;
+    if (content) {
+        memcpy(to, content + skip, len);
         return JX_OK;
     }
-    if (n->type == JX_COMPR_NONE) {
-        if (n->csize < skip || n->csize - skip < len)
-            return JX_ECORRUPT;
-        return jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES + skip, buf, len);
-    }
-    int err = node_content(fs, frag->node, &content);
-    if (err)
-        return err;
-    memcpy(buf, content + skip, len);
+    if (n->csize < skip || n->csize - skip < len)
+        return JX_ECORRUPT;
+    return jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES + skip, to, len);
+}
+
+/* The n frags of one node. */
+static int read_frags(struct jx_fs *fs, const uint32_t *frags, uint32_t n, const struct window *w)
+{
+    uint32_t node = fs->map.frags[*frags].node;
+    uint8_t *content = NULL;
+    int err = JX_OK;
+    if (fs->nodes[node].type == JX_COMPR_ZERO)
+        return JX_OK;
+    if (fs->nodes[node].type != JX_COMPR_NONE)
+        err = node_content(fs, node, &content);
+    for (uint32_t i = 0; i < n && !err; i++)
+        err = copy_frag(fs, &fs->map.frags[frags[i]], content, w);
     free(content);
-    return JX_OK;
+    return err;
+}
+
+static int by_node(const void *ctx, uint32_t a, uint32_t b)
+{
+    const struct jx_frag *frags = ctx;
+    return frags[a].node < frags[b].node ? -1 : frags[a].node > frags[b].node;
+}
+
+/* Node by node, however often one shows through others: each is decompressed once. The error is that of the place that comes
+ * first in the file. */
+static int read_window(struct jx_fs *fs, uint32_t first, uint32_t end, const struct window *w)
+{
+    uint32_t n = end - first, failed = JX_NONE;
+    uint32_t *order = malloc(((size_t)n + 1) * sizeof(*order));
+    if (!order)
+        return JX_ENOMEM;
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = first + i;
+    int err = jx_sort(order, n, by_node, fs->map.frags);
+    for (uint32_t i = 0, next; i < n && err != JX_ENOMEM; i = next) {
+        for (next = i + 1; next < n && by_node(fs->map.frags, order[i], order[next]) == 0;)
+            next++;
+        int one = read_frags(fs, order + i, next - i, w);
+        if (one && order[i] < failed) {
+            failed = order[i];
+            err = one;
+        }
+    }
+    free(order);
+    return err;
 }
 
 /* The first frag that ends behind offset. */
@@ -387,7 +434,6 @@ static uint32_t find_frag(const struct jx_map *m, uint32_t offset)
 int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t len)
 {
     struct jx_stat st;
-    uint8_t *out = buf;
     int err = jx_fs_stat(fs, ino, &st);
     if (err)
         return err;
@@ -397,24 +443,33 @@ int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t
         return 0;
     if (len > st.size - offset)
         len = st.size - offset;
-    uint32_t done = 0;
-    for (uint32_t i = find_frag(&fs->map, offset); done < len && i < fs->map.count; i++) {
-        struct jx_frag frag = fs->map.frags[i];
-        uint32_t at = offset + done;
-        if (frag.offset > at) { /* nothing was ever written here */
-            uint32_t gap = frag.offset - at < len - done ? frag.offset - at : len - done;
-            memset(out + done, 0, gap);
-            done += gap;
-            at += gap;
-        }
-        uint32_t step = frag.offset + frag.len - at < len - done ? frag.offset + frag.len - at : len - done;
-        if (step)
-            err = read_frag(fs, &frag, at, out + done, step);
-        if (err)
-            return err;
-        done += step;
-    }
-    return done;
+    uint32_t first = find_frag(&fs->map, offset), end = first;
+    while (end < fs->map.count && fs->map.frags[end].offset < offset + len)
+        end++;
+    memset(buf, 0, len); /* where nothing was ever written, and holes */
+    err = read_window(fs, first, end, &(struct window){offset, len, buf});
+    return err ? err : (int64_t)len;
+}
+
+int jx_fs_data(jx_fs *fs, uint32_t ino, uint32_t offset, uint32_t *at, uint32_t *len)
+{
+    struct jx_stat st;
+    int err = jx_fs_stat(fs, ino, &st);
+    if (err)
+        return err;
+    if ((st.mode & S_IFMT) != S_IFREG)
+        return (st.mode & S_IFMT) == S_IFDIR ? JX_EISDIR : JX_EINVAL;
+    const struct jx_frag *frag = fs->map.frags + find_frag(&fs->map, offset), *end = fs->map.frags + fs->map.count;
+    while (frag < end && fs->nodes[frag->node].type == JX_COMPR_ZERO)
+        frag++;
+    if (frag == end)
+        return 0;
+    *at = frag->offset > offset ? frag->offset : offset;
+    uint32_t to = frag->offset;
+    for (; frag < end && frag->offset == to && fs->nodes[frag->node].type != JX_COMPR_ZERO; frag++)
+        to += frag->len;
+    *len = to - *at;
+    return 1;
 }
 
 int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len)
@@ -433,12 +488,12 @@ int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len)
 
 int jx_fs_list(jx_fs *fs, uint32_t pino, const struct jx_name **out)
 {
-    struct jx_stat st;
+    struct jx_inode in;
     struct jx_inode_rec *rec = jx_inode_find(fs, pino);
-    int err = jx_fs_stat(fs, pino, &st);
+    int err = load(fs, pino, &in);
     if (err)
         return err;
-    if ((st.mode & S_IFMT) != S_IFDIR)
+    if ((in.mode & S_IFMT) != S_IFDIR)
         return JX_ENOTDIR;
     *out = fs->names_of + rec->first_name;
     return (int)rec->name_count;
@@ -468,8 +523,8 @@ int jx_fs_lookup(jx_fs *fs, uint32_t pino, const void *name, uint32_t nsize, uin
 
 /* ---- extended attributes ------------------------------------------------------ */
 
-/* The newest good datum of an xid (jffs2_setup_xattr_datum: a later one of the same version replaces). */
-uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid)
+/* Of equal versions the later one replaces (jffs2_setup_xattr_datum). */
+uint32_t jx_xattr_place(const struct jx_fs *fs, uint32_t xid)
 {
     uint32_t lo = 0, hi = fs->xdatum_count;
     while (lo < hi) { /* first entry above xid */
@@ -479,7 +534,13 @@ uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid)
         else
             hi = mid;
     }
-    return lo && fs->nodes[fs->xdata[lo - 1]].child == xid ? fs->xdata[lo - 1] : JX_NONE;
+    return lo && fs->nodes[fs->xdata[lo - 1]].child == xid ? lo - 1 : JX_NONE;
+}
+
+uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid)
+{
+    uint32_t place = jx_xattr_place(fs, xid);
+    return place == JX_NONE ? JX_NONE : fs->xdata[place];
 }
 
 int jx_fs_xattrs(jx_fs *fs, uint32_t ino, struct jx_attribute *out, uint32_t max)

@@ -413,6 +413,9 @@ int jx_fs_lookup(jx_fs *fs, uint32_t pino, const void *name, uint32_t nsize, uin
 int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out);
 /* Bytes read (0 at the end), JX_ECORRUPT, JX_EUNKNOWN_COMPR, JX_EISDIR. */
 int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t len);
+/* Where a regular file goes on with content that is no hole, from offset on: 1 and that stretch, 0 up to its end nothing but
+ * holes. A file may be 4 GiB long and be one hole: who copies content goes by this. Errors as jx_fs_read. */
+int jx_fs_data(jx_fs *fs, uint32_t ino, uint32_t offset, uint32_t *at, uint32_t *len);
 /* Whether the data CRC of an inode node holds, whatever its verdict: JX_OK, JX_ECORRUPT, JX_EINVAL no inode node. */
 int jx_fs_check_data(jx_fs *fs, uint32_t node);
 /* Link target's bytes, at most 254. */

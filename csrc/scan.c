@@ -9,6 +9,7 @@
 
 #define SHORT_RUN_BYTES 64u /* an erased run below this amid noise is noise: keeps the records linear in the medium */
 
+#define BAD_HEADERS_MAX 64u /* of an eraseblock have records of their own, further ones are noise: likewise */
 #define SEEMS_CLEAN_BYTES 32u /* EMPTY_SCAN_SIZE / 8 */
 
 struct scan {
@@ -16,6 +17,7 @@ struct scan {
     struct jx_block *block;
     const uint8_t *buf; /* the eraseblock */
     uint32_t size;
+    uint32_t bad_headers;
 };
 
 uint32_t jx_cleanmarker_size(const struct jx_geometry *geo)
@@ -90,6 +92,8 @@ static int add_run(struct scan *s, uint32_t ofs, uint32_t len, uint8_t verdict)
 static int add_name(struct jx_fs *fs, struct jx_node *n, const uint8_t *name, uint32_t nsize)
 {
     if (fs->names_len + nsize > fs->names_capacity) {
+        if (fs->names_capacity > UINT32_MAX / 2)
+            return JX_ELIMIT;
         uint32_t capacity = fs->names_capacity ? fs->names_capacity * 2 : 4096;
         char *names = realloc(fs->names, capacity);
         if (!names)
@@ -310,10 +314,10 @@ static int scan_node(struct scan *s, uint32_t *ofs)
         return add_run(s, at, 4, JX_V_NOISE);
     }
     if (check != JX_GOOD || h.totlen > s->size - at || h.totlen == 0) {
-        if (!add_node(s, at, 4, h.nodetype | JX_ACCURATE, JX_V_BAD_HEADER))
-            return JX_ENOMEM;
         *ofs += 4;
-        return JX_OK;
+        if (s->bad_headers++ >= BAD_HEADERS_MAX)
+            return add_run(s, at, 4, JX_V_NOISE);
+        return add_node(s, at, 4, h.nodetype | JX_ACCURATE, JX_V_BAD_HEADER) ? JX_OK : JX_ENOMEM;
     }
     if (!(h.nodetype & JX_ACCURATE)) {
         *ofs += jx_pad4(h.totlen);
@@ -377,15 +381,20 @@ static uint32_t find_summary(struct scan *s)
     return start;
 }
 
-/* Every entry known and inside the block, or the kernel falls back to the full scan. */
+/* Every entry known and inside the block, or the kernel falls back to the full scan. Nodes that together are longer than the
+ * block (the kernel would lose count of its free space) are not believed either: each is checked in full one day, and that
+ * must not cost more than the block has bytes. */
 static int summary_usable(struct scan *s, uint32_t start, uint32_t count)
 {
-    uint32_t pos = JX_SUMMARY_BYTES, len = s->size - start;
+    uint32_t pos = JX_SUMMARY_BYTES, len = s->size - start, listed = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct jx_summary_entry e;
         if (jx_decode_summary_entry(s->fs->endian, s->buf + start, len, &pos, &e) != 1)
             return 0;
         if (e.offset > start || e.totlen > start - e.offset || e.totlen < JX_HEADER_BYTES || e.offset % 4)
+            return 0;
+        listed += e.totlen; /* no more than twice start */
+        if (listed > start)
             return 0;
     }
     return 1;
@@ -539,7 +548,7 @@ static void order_records(struct scan *s)
 
 int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
 {
-    struct scan s = {fs, block, buf, fs->flash->geo.erase_size_bytes};
+    struct scan s = {fs, block, buf, fs->flash->geo.erase_size_bytes, 0};
     int bad = jx_flash_is_bad(fs->flash, block->offset);
     if (bad < 0)
         return bad;

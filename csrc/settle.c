@@ -69,13 +69,11 @@ static int drop_summary(struct jx_fs *fs, uint32_t off)
     return err;
 }
 
-static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t *cleared)
+/* first: where in fs->dirents the winner's name starts; versions ascend there. */
+static int clear_older(struct jx_fs *fs, uint32_t first, const struct jx_node *winner, uint32_t *cleared)
 {
-    uint32_t first, n = jx_dirent_run(fs, winner->ino, jx_node_name(fs, winner), winner->nsize, &first);
-    for (uint32_t i = first; i < first + n; i++) { /* ascending versions */
+    for (uint32_t i = first; fs->nodes[fs->dirents[i]].version < winner->version; i++) {
         const struct jx_node *old = &fs->nodes[fs->dirents[i]];
-        if (old->version >= winner->version)
-            break;
         if (old->verdict == JX_V_BAD_HEADER)
             continue; /* a summary lists it, but what stands there is something else */
         int done = drop_summary(fs, old->offset);
@@ -88,20 +86,24 @@ static int clear_older(struct jx_fs *fs, const struct jx_node *winner, uint32_t 
     return JX_OK;
 }
 
+static int is_committed(const struct jx_fs *fs, const struct jx_node *n, uint32_t txid)
+{
+    const struct jx_block *block = &fs->blocks[n->offset / fs->flash->geo.erase_size_bytes];
+    return n->verdict == JX_V_GOOD && block->tag == JX_TAG_COMMIT && block->txid == txid;
+}
+
 int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared)
 {
     int err = JX_OK;
     if (!jx_is_bit_writable(&fs->flash->geo))
         return JX_OK;
-    for (uint32_t b = 0; b < fs->block_count; b++) {
-        const struct jx_block *block = &fs->blocks[b];
-        if (block->tag != JX_TAG_COMMIT || block->txid != txid)
-            continue;
-        for (uint32_t i = 0; i < block->node_count && !err; i++) {
-            const struct jx_node *n = &fs->nodes[block->first_node + i];
-            if (n->nodetype == JX_NODE_DIRENT && n->verdict == JX_V_GOOD)
-                err = clear_older(fs, n, cleared);
-        }
+    for (uint32_t i = 0, end; i < fs->dirent_count && !err; i = end) { /* name by name */
+        const struct jx_node *winner = NULL;
+        for (end = i; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
+            if (is_committed(fs, &fs->nodes[fs->dirents[end]], txid))
+                winner = &fs->nodes[fs->dirents[end]];
+        if (winner)
+            err = clear_older(fs, i, winner, cleared);
     }
     return err;
 }

@@ -125,16 +125,32 @@ static void find_state(struct jx_fs *fs)
     }
 }
 
-static void find_last_staged(struct jx_fs *fs)
+static int by_transaction(const void *ctx, uint32_t a, uint32_t b)
 {
-    for (uint32_t b = 0; b < fs->block_count; b++) {
-        struct jx_block *block = &fs->blocks[b];
-        block->staged_last = block->tag == JX_TAG_STAGE;
-        for (uint32_t c = 0; block->staged_last && c < fs->block_count; c++) {
-            const struct jx_block *other = &fs->blocks[c];
-            block->staged_last = !(other->tag == JX_TAG_STAGE && other->txid == block->txid && other->sequence > block->sequence);
-        }
+    const struct jx_block *x = &((const struct jx_fs *)ctx)->blocks[a], *y = &((const struct jx_fs *)ctx)->blocks[b];
+    if (x->txid != y->txid)
+        return x->txid < y->txid ? -1 : 1;
+    return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
+}
+
+static int find_last_staged(struct jx_fs *fs)
+{
+    uint32_t *staged = malloc(((size_t)fs->block_count + 1) * sizeof(*staged)), n = 0;
+    if (!staged)
+        return JX_ENOMEM;
+    for (uint32_t b = 0; b < fs->block_count; b++)
+        if (fs->blocks[b].tag == JX_TAG_STAGE)
+            staged[n++] = b;
+    int err = jx_sort(staged, n, by_transaction, fs);
+    const struct jx_block *last = NULL; /* of the transaction under way; all of its sequence are */
+    for (uint32_t i = n; i-- > 0 && !err;) {
+        struct jx_block *block = &fs->blocks[staged[i]];
+        if (!last || last->txid != block->txid)
+            last = block;
+        block->staged_last = block->sequence == last->sequence;
     }
+    free(staged);
+    return err;
 }
 
 /* Where ECC gave up, something may lie that a later read brings back: such a block counts as used, so that nobody takes
@@ -158,9 +174,8 @@ int jx_space_account(struct jx_fs *fs)
         return err;
     account_blocks(fs);
     find_state(fs);
-    find_last_staged(fs);
     keep_unreadable(fs);
-    return JX_OK;
+    return find_last_staged(fs);
 }
 
 void jx_fs_space(const jx_fs *fs, struct jx_space *out)
