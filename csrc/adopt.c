@@ -1,5 +1,6 @@
 /* adopt.c: an inode that a cut left staged and unreached is taken into a new transaction as it is. */
 #include "fs.h"
+#include "mutants.h"
 
 /* All its nodes stand in blocks of ours, and no attribute would come to life with it. */
 static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *rec)
@@ -8,10 +9,10 @@ static int is_staged_orphan(const struct jx_fs *fs, const struct jx_inode_rec *r
         return 0;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next) {
         const struct jx_block *block = &fs->blocks[fs->nodes[i].offset / fs->flash->geo.erase_size_bytes];
-        if (block->tag != JX_TAG_STAGE || block->staged_last || block->unreadable_pages)
+        if (block->tag != JX_TAG_STAGE || (block->staged_last && !JX_MUTANT(last_adopted)) || block->unreadable_pages)
             return 0;
     }
-    return !rec->has_xrefs;
+    return !rec->has_xrefs || JX_MUTANT(attributed_adopted);
 }
 
 int jx_fs_orphans(const jx_fs *fs, uint32_t *inos, uint32_t max)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
+#include "mutants.h"
 #include "txn.h"
 #include "writer.h"
 
@@ -87,7 +88,7 @@ static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
         return JX_ENOMEM;
     for (uint32_t b = 0; b < fs->block_count; b++) {
         const struct jx_block *block = &fs->blocks[b];
-        int movable = block->state == JX_B_USED && block->tag != JX_TAG_COMMIT && !block->unreadable_pages;
+        int movable = block->state == JX_B_USED && (block->tag != JX_TAG_COMMIT || JX_MUTANT(collect_hidden)) && !block->unreadable_pages;
         for (uint32_t i = 0; i < block->node_count && movable; i++) {
             const struct jx_node *n = &fs->nodes[block->first_node + i];
             movable = !n->needed || (jx_is_content(n->nodetype) && n->verdict == JX_V_GOOD);
@@ -136,7 +137,7 @@ static int copy_victim(struct run *r, uint32_t number, struct jx_collection *out
 {
     const struct jx_block *block = &r->fs->blocks[r->victims[number]];
     int err = jx_copy_needed(r->fs, block, &r->writer, &out->nodes_moved, &out->bytes_moved);
-    return err ? err : jx_writer_flush(&r->writer);
+    return err || JX_MUTANT(collect_unflushed) ? err : jx_writer_flush(&r->writer);
 }
 
 /* ... so it is erased, and may be written to when all that were free before are used. */
@@ -173,7 +174,7 @@ static int plan_run(struct run *r, uint32_t want, struct jx_collection *out)
             most_used = done.blocks_written - i;
         done.blocks_erased = i + 1;
         done.blocks_available = start + done.blocks_erased - done.blocks_written;
-        uint32_t room = shortfall(KEEP_FREE + most_used, start);
+        uint32_t room = shortfall((JX_MUTANT(collect_to_the_last) ? 0 : KEEP_FREE) + most_used, start);
         done.blocks_missing = shortfall(want, done.blocks_available);
         if (done.blocks_missing < room)
             done.blocks_missing = room;

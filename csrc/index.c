@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fs.h"
+#include "mutants.h"
 
 #define XREF_DELETE_MARKER 1u
 
@@ -89,7 +90,7 @@ static int note_node(struct jx_fs *fs, uint32_t i)
     struct jx_inode_rec *rec = jx_inode_get(fs, n->ino);
     if (!rec)
         return JX_ENOMEM;
-    if (n->version > rec->highest_version)
+    if (n->version > rec->highest_version && (n->verdict == JX_V_GOOD || !JX_MUTANT(version_of_hidden_reused)))
         rec->highest_version = n->version;
     if (!jx_is_seen(n) && !listed)
         return JX_OK;

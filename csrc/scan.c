@@ -5,6 +5,7 @@
 #include <string.h>
 #include "codec.h"
 #include "fs.h"
+#include "mutants.h"
 #include "txn.h"
 
 #define SHORT_RUN_BYTES 64u /* an erased run below this amid noise is noise: keeps the records linear in the medium */
@@ -137,7 +138,8 @@ static int take_inode(struct scan *s, uint32_t ofs, uint32_t totlen, uint8_t ver
     if (totlen < JX_INODE_BYTES || in.csize > totlen || jx_pad4(totlen) - JX_INODE_BYTES != jx_pad4(in.csize) ||
         in.offset > in.isize)
         n->verdict = JX_V_BAD_NODE;
-    raise_highest(s->fs, in.ino);
+    if (verdict == JX_V_GOOD || !JX_MUTANT(number_of_hidden_reused))
+        raise_highest(s->fs, in.ino);
     return JX_OK;
 }
 

@@ -1,6 +1,7 @@
 /* settle.c: leaving the medium as the kernel itself would have, after a commit or after a cut. */
 #include <stdlib.h>
 #include <string.h>
+#include "mutants.h"
 #include "txn.h"
 
 #define MAX_ROUNDS 8u /* of erasing: each may free a deletion dirent that the one before still needed */
@@ -61,7 +62,7 @@ static int drop_summary(struct jx_fs *fs, uint32_t off)
     static const uint8_t zero[4];
     uint8_t check[4];
     struct jx_block *block = &fs->blocks[off / fs->flash->geo.erase_size_bytes];
-    if (!block->summary)
+    if (!block->summary || JX_MUTANT(summary_marker_kept))
         return JX_OK;
     uint32_t magic = block->offset + fs->flash->geo.erase_size_bytes - sizeof(zero);
     int err = jx_program_verified(fs->flash, magic, zero, sizeof(zero), check);
@@ -72,6 +73,8 @@ static int drop_summary(struct jx_fs *fs, uint32_t off)
 /* first: where in fs->dirents the winner's name starts; versions ascend there. */
 static int clear_older(struct jx_fs *fs, uint32_t first, const struct jx_node *winner, uint32_t *cleared)
 {
+    if (JX_MUTANT(newest_cleared_first) && fs->nodes[fs->dirents[first]].version < winner->version)
+        clear_older(fs, first + 1, winner, cleared);
     for (uint32_t i = first; fs->nodes[fs->dirents[i]].version < winner->version; i++) {
         const struct jx_node *old = &fs->nodes[fs->dirents[i]];
         if (old->verdict == JX_V_BAD_HEADER)
@@ -95,7 +98,7 @@ static int is_committed(const struct jx_fs *fs, const struct jx_node *n, uint32_
 int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared)
 {
     int err = JX_OK;
-    if (!jx_is_bit_writable(&fs->flash->geo))
+    if (!jx_is_bit_writable(&fs->flash->geo) || JX_MUTANT(superseded_kept))
         return JX_OK;
     for (uint32_t i = 0, end; i < fs->dirent_count && !err; i = end) { /* name by name */
         const struct jx_node *winner = NULL;
@@ -123,12 +126,14 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
     err = jx_writer_open(&w, fs, &pool, &tag, 0, 0);
     if (!err)
         err = jx_copy_needed(fs, block, &w, moved, &bytes);
-    if (!err)
+    if (!err && !JX_MUTANT(moved_unflushed))
         err = jx_writer_flush(&w);
     if (!err)
         err = jx_flash_sync(fs->flash);
     if (!err)
-        err = jx_reclaim(fs, block->offset, w.buf);
+        err = jx_reclaim(fs, block->offset, w.check);
+    if (err >= 0 && JX_MUTANT(moved_unflushed))
+        err = jx_writer_flush(&w);
     jx_writer_close(&w);
     jx_pool_close(&pool);
     return err < 0 ? err : JX_OK;
@@ -158,7 +163,10 @@ static int write_settled_tag(struct jx_txn *txn, uint32_t at)
 }
 
 /* What the commit superseded is what the running kernel of a live device reads. */
-static int must_wait(const struct jx_fs *fs) { return fs->flash->live && jx_is_bit_writable(&fs->flash->geo); }
+static int must_wait(const struct jx_fs *fs)
+{
+    return fs->flash->live && jx_is_bit_writable(&fs->flash->geo) && !JX_MUTANT(live_settles);
+}
 
 static int settle_on(struct jx_txn *txn, jx_fs *fresh)
 {
@@ -166,6 +174,8 @@ static int settle_on(struct jx_txn *txn, jx_fs *fresh)
     int err = txn->strategy->finish(txn, &settled_at);
     if (!err && must_wait(fresh))
         return JX_OK;
+    if (JX_MUTANT(settled_early) && settled_at != JX_NONE)
+        write_settled_tag(txn, settled_at);
     if (!err)
         err = jx_clear_superseded(fresh, txn->tag.txid, &count);
     if (err)
@@ -201,7 +211,7 @@ static int erase_dirty(struct jx_fs *fs, int commits_only)
     for (int others = 0; others < 2; others++)
         for (uint32_t b = 0; b < fs->block_count && err >= 0; b++) {
             const struct jx_block *block = &fs->blocks[b];
-            if (block->state != JX_B_DIRTY || (block->tag != JX_TAG_COMMIT) != others || (others && commits_only))
+            if (block->state != JX_B_DIRTY || (block->tag != JX_TAG_COMMIT) != (JX_MUTANT(commits_last) ? !others : others) || (others && commits_only))
                 continue;
             err = jx_reclaim(fs, block->offset, buf);
             erased += err > 0;
@@ -233,7 +243,7 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
     int err = JX_OK, work = 1;
     memset(out, 0, sizeof(*out));
     all.summary = 1; /* a sealed block is only seen this way, and must never be taken for a stale one */
-    for (uint32_t round = 0; work && !err && round < MAX_ROUNDS; round++) {
+    for (uint32_t round = 0; work && !err && round < (JX_MUTANT(one_round) ? 1 : MAX_ROUNDS); round++) {
         jx_fs *fs;
         err = jx_fs_open(flash, &all, &fs);
         if (err)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fs.h"
+#include "mutants.h"
 #include "txn.h"
 
 /* jffs2_calc_trigger_levels: resv_blocks_write, and one more so that the kernel's collector is not called at once. */
@@ -9,6 +10,8 @@ uint32_t jx_reserve_blocks(const struct jx_geometry *geo)
 {
     uint64_t blocks = geo->size_bytes / geo->erase_size_bytes;
     uint64_t size = geo->size_bytes / 50 + blocks * 100 + geo->erase_size_bytes - 1;
+    if (JX_MUTANT(reserve_small))
+        return 2;
     return (uint32_t)(2 + size / geo->erase_size_bytes + 1);
 }
 
@@ -25,6 +28,8 @@ static void need_dirents(struct jx_fs *fs)
         i = end;
         if (winner == JX_NONE)
             continue;
+        if (JX_MUTANT(deletion_dropped) && fs->nodes[fs->dirents[first]].verdict != JX_V_GOOD)
+            first = winner;
         struct jx_node *n = &fs->nodes[fs->dirents[winner]];
         const struct jx_inode_rec *dir = jx_inode_find(fs, n->ino);
         if (!dir->alive)
@@ -46,7 +51,7 @@ static int need_inodes(struct jx_fs *fs)
         if (fs->map.meta != JX_NONE) {
             uint32_t time = jx_time_dirent(fs, rec->ino, fs->nodes[fs->map.meta].version);
             fs->nodes[fs->map.meta].needed = 1;
-            if (time != JX_NONE)
+            if (time != JX_NONE && !JX_MUTANT(time_dropped))
                 fs->nodes[time].needed = 1;
         }
         for (uint32_t k = 0; k < fs->map.count; k++)
@@ -69,14 +74,14 @@ static void need_xattrs(struct jx_fs *fs)
         if (n->nodetype != JX_NODE_XREF || n->verdict != JX_V_GOOD || !(n->version & 1))
             continue;
         const struct jx_inode_rec *rec = jx_inode_find(fs, n->ino);
-        n->needed = rec && rec->alive;
+        n->needed = rec && rec->alive && !JX_MUTANT(marker_dropped);
     }
 }
 
 /* Unknown nodes that the kernel's collector would copy. */
 static int is_foreign_copy(const struct jx_node *n)
 {
-    return n->verdict == JX_V_GOOD && (n->nodetype & 0xc000u) == 0x4000u;
+    return n->verdict == JX_V_GOOD && (n->nodetype & 0xc000u) == 0x4000u && !JX_MUTANT(foreign_dropped);
 }
 
 static void account_blocks(struct jx_fs *fs)

@@ -1,6 +1,7 @@
 /* strategy_flip.c: on bit-writable flash two nested containers hide the set; clearing the first word of the inner one is
  * the commit (scan.c, JFFS2_DIRTY_BITMASK: the scan steps on by 4 bytes, into what the header covered). */
 #include <string.h>
+#include "mutants.h"
 #include "txn.h"
 
 #define OUTER JX_TAG_BYTES
@@ -21,6 +22,12 @@ static int prepare(struct jx_txn *txn)
     jx_encode_header(txn->fs->endian, txn->image + OUTER, JX_NODE_CONTAINER, size - OUTER);
     jx_encode_header(txn->fs->endian, txn->image + INNER, JX_NODE_CONTAINER, size - INNER);
     jx_set_bytes(&txn->set, txn->image + SET_AT);
+    if (JX_MUTANT(flip_one_container) || JX_MUTANT(flip_uncovered))
+        memset(txn->image + OUTER, 0, JX_HEADER_BYTES);
+    if (JX_MUTANT(flip_uncovered))
+        memset(txn->image + INNER, 0, JX_HEADER_BYTES);
+    if (JX_MUTANT(flip_set_first))
+        jx_program_verified(txn->fs->flash, txn->commit_block + SET_AT, txn->image + SET_AT, txn->set.bytes, txn->check);
     int err = jx_program_verified(txn->fs->flash, txn->commit_block, txn->image, SET_AT, txn->check);
     if (err)
         return err;

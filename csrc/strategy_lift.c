@@ -1,7 +1,10 @@
 /* strategy_lift.c: a block whose first 1,024 bytes are erased counts as empty, whatever follows (scan.c EMPTY_SCAN_SIZE);
  * a padding node in its first subpage lifts the set into view. NAND with subpages only. */
 #include <string.h>
+#include "mutants.h"
 #include "txn.h"
+
+#define LIFTED (JX_MUTANT(lift_low) ? 512u : JX_LIFT_BYTES)
 
 static int suits(const struct jx_geometry *geo)
 {
@@ -18,17 +21,17 @@ static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 static int prepare(struct jx_txn *txn)
 {
     uint32_t page = txn->fs->flash->geo.write_size_bytes;
-    memmove(txn->image + JX_LIFT_BYTES, txn->image, JX_TAG_BYTES);
-    memset(txn->image, 0xff, JX_LIFT_BYTES);
-    jx_set_bytes(&txn->set, txn->image + JX_LIFT_BYTES + JX_TAG_BYTES);
-    jx_fill_pages(txn->fs, txn->image, JX_LIFT_BYTES + JX_TAG_BYTES + txn->set.bytes);
-    return jx_program_verified(txn->fs->flash, txn->commit_block + JX_LIFT_BYTES, txn->image + JX_LIFT_BYTES, page - JX_LIFT_BYTES,
+    memmove(txn->image + LIFTED, txn->image, JX_TAG_BYTES);
+    memset(txn->image, 0xff, LIFTED);
+    jx_set_bytes(&txn->set, txn->image + LIFTED + JX_TAG_BYTES);
+    jx_fill_pages(txn->fs, txn->image, LIFTED + JX_TAG_BYTES + txn->set.bytes);
+    return jx_program_verified(txn->fs->flash, txn->commit_block + LIFTED, txn->image + LIFTED, page - LIFTED,
                                txn->check);
 }
 
 static int commit(struct jx_txn *txn)
 {
-    jx_encode_header(txn->fs->endian, txn->image, JX_NODE_PADDING, JX_LIFT_BYTES);
+    jx_encode_header(txn->fs->endian, txn->image, JX_NODE_PADDING, LIFTED);
     return jx_program_verified(txn->fs->flash, txn->commit_block, txn->image, txn->fs->flash->geo.subpage_size_bytes, txn->check);
 }
 

@@ -2,6 +2,7 @@
  * set makes it appear to readers with CONFIG_JFFS2_SUMMARY. Its last page, with the marker, is the commit. */
 #include <stdlib.h>
 #include <string.h>
+#include "mutants.h"
 #include "txn.h"
 
 static int suits(const struct jx_geometry *geo) { return geo->write_size_bytes > 1 ? JX_OK : JX_ESTRATEGY; }
@@ -26,13 +27,15 @@ static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 static uint32_t summary_at(const struct jx_txn *txn)
 {
     const struct jx_geometry *geo = &txn->fs->flash->geo;
-    return geo->erase_size_bytes - jx_align(summary_bytes_of(txn->set.summary_bytes), geo->write_size_bytes);
+    uint32_t page = JX_MUTANT(seal_page_shared) ? 4 : geo->write_size_bytes;
+    return geo->erase_size_bytes - jx_align(summary_bytes_of(txn->set.summary_bytes), page);
 }
 
 /* The first page of the set: as late in the block as it fits. */
 static uint32_t set_at(const struct jx_txn *txn)
 {
-    return summary_at(txn) - jx_align(txn->set.bytes, txn->fs->flash->geo.write_size_bytes);
+    uint32_t page = JX_MUTANT(seal_page_shared) ? 4 : txn->fs->flash->geo.write_size_bytes;
+    return summary_at(txn) - jx_align(txn->set.bytes, page);
 }
 
 /* Tag, then headers back to back that each cover the block up to its end: one damaged header opens nothing. */
@@ -43,6 +46,8 @@ static void fill_cover(struct jx_txn *txn)
     for (; at + JX_HEADER_BYTES <= end; at += JX_HEADER_BYTES)
         jx_encode_header(txn->fs->endian, txn->image + at, JX_NODE_CONTAINER, geo->erase_size_bytes - at);
     memset(txn->image + at, 0, end - at);
+    if (JX_MUTANT(seal_uncovered))
+        memset(txn->image + JX_TAG_BYTES, 0, end - JX_TAG_BYTES);
 }
 
 static int fill_last_pages(struct jx_txn *txn)
@@ -59,7 +64,7 @@ static int fill_last_pages(struct jx_txn *txn)
         ofs += jx_pad4(txn->set.changes[i].len);
     }
     jx_set_bytes(&txn->set, txn->image + at);
-    if (!err && jx_encode_summary(txn->fs->endian, txn->image + start, size - start, start, 0, 0, entries, names, n) < 0)
+    if (!err && jx_encode_summary(txn->fs->endian, txn->image + start, size - start, start, 0, 0, entries, names, n - JX_MUTANT(seal_summary_short)) < 0)
         err = JX_ETOOBIG;
     free(entries);
     free(names);
@@ -82,7 +87,8 @@ static int prepare(struct jx_txn *txn)
     int err = fill_last_pages(txn);
     if (!err)
         err = program_pages(txn, 0, cover_bytes(geo));
-    return err ? err : program_pages(txn, set_at(txn), geo->erase_size_bytes - geo->write_size_bytes);
+    uint32_t from = set_at(txn) / geo->write_size_bytes * geo->write_size_bytes;
+    return err ? err : program_pages(txn, from, geo->erase_size_bytes - (JX_MUTANT(seal_marker_early) ? 0 : geo->write_size_bytes));
 }
 
 static int commit(struct jx_txn *txn)
@@ -94,8 +100,7 @@ static int commit(struct jx_txn *txn)
 /* One bad bit in the summary would hide the set again: it must not stay here. */
 static int finish(struct jx_txn *txn, uint32_t *settled_at)
 {
-    (void)txn;
-    *settled_at = JX_NONE;
+    *settled_at = JX_MUTANT(seal_stays) ? txn->fs->flash->geo.erase_size_bytes : JX_NONE;
     return JX_OK;
 }
 

@@ -9,13 +9,21 @@
 
 /* CDEF BEGIN */
 
-/* All of this is kept for each thread. */
+/* ---- allocations that fail: kept for each thread ------------------------------------ */
 
 /* Allocation number n from now (0: the next) fails; from_then_on: so do all after it. UINT64_MAX: none. The count starts
  * anew. */
 void jx_testing_fail_alloc(uint64_t n, int from_then_on);
 uint64_t jx_testing_allocs(void); /* asked for since then */
 int64_t jx_testing_live(void);    /* allocations not freed */
+
+/* ---- the seeded mistakes of mutants.h ------------------------------------------------ */
+
+uint32_t jx_mutant_count(void);
+const char *jx_mutant_name(uint32_t number);
+const char *jx_mutant_sentence(uint32_t number);
+/* Turns one on for the whole process, and the others off; jx_mutant_count(): none. */
+void jx_mutant_select(uint32_t number);
 
 /* CDEF END */
 

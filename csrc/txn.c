@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
+#include "mutants.h"
 #include "txn.h"
 
 #define NODE_BYTES (JX_INODE_BYTES + 65536u + 512u) /* the longest node that is built: an xattr of 64 KiB */
@@ -31,7 +32,7 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
     /* Recover first: what a committed one protects is still in its commit block, and a commit that was cut may have left
      * bits that read otherwise the next time, under a version number that would be given again. */
-    if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || jx_has_stale_commit(fs)))
+    if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || (jx_has_stale_commit(fs) && !JX_MUTANT(stale_commit_ignored))))
         return JX_ESTATE;
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
@@ -101,6 +102,7 @@ void jx_txn_free(jx_txn *txn)
 int jx_txn_abort(jx_txn *txn)
 {
     int err = JX_OK;
+    uint32_t taken = txn->pool.next;
     if (txn->phase == JX_PHASE_COMMITTED)
         return JX_ESTATE;
     txn->phase = JX_PHASE_BROKEN;
@@ -108,11 +110,11 @@ int jx_txn_abort(jx_txn *txn)
         return JX_OK;
     /* the commit block was taken last and goes first: its set must not outlive what it names */
     while (txn->pool.next > 0) {
-        uint32_t block = txn->pool.blocks[--txn->pool.next];
+        uint32_t at = --txn->pool.next, block = txn->pool.blocks[JX_MUTANT(abort_ascending) ? taken - 1 - at : at];
         int e = block == txn->commit_block ? jx_disarm_set(txn) : JX_OK;
         if (!e)
             e = jx_reclaim(txn->fs, block, txn->check);
-        if (e < 0 && block == txn->commit_block)
+        if (e < 0 && block == txn->commit_block && !JX_MUTANT(abort_goes_on))
             return e; /* it may yet be read as committed: what it names stays */
         err = err || e > 0 ? err : e;
     }
@@ -148,6 +150,8 @@ static int take_commit_block(struct jx_txn *txn)
 /* The set must never be seen: NOR clears its nodes first; a block that cannot be erased is marked bad. */
 static int neutralise(struct jx_txn *txn)
 {
+    if (JX_MUTANT(set_left))
+        return JX_OK;
     int err = jx_disarm_set(txn);
     if (!err || jx_is_wear(err))
         err = jx_reclaim(txn->fs, txn->commit_block, txn->check);
@@ -174,12 +178,14 @@ int jx_txn_prepare(jx_txn *txn)
     int err = jx_must_stage(txn);
     if (err || txn->file.open || txn->pending_count)
         return JX_ESTATE;
-    err = jx_writer_end_block(&txn->writer);
+    err = JX_MUTANT(commit_before_stage_ends) ? JX_OK : jx_writer_end_block(&txn->writer);
     count(txn);
     if (err)
         return err;
     if (txn->stats.commit_bytes > txn->stats.commit_limit || (txn->strategy == &jx_swap && txn->set.count > 1))
         return JX_ETOOBIG;
+    if (JX_MUTANT(room_unchecked))
+        txn->stats.reserve = 0;
     if (txn->stats.blocks_needed > txn->stats.blocks_available ||
         txn->stats.blocks_needed + txn->stats.reserve > txn->stats.blocks_available + txn->stats.blocks_dead)
         return JX_ENOSPC;
@@ -211,8 +217,10 @@ int jx_txn_commit(jx_txn *txn)
     int err;
     do { /* whatever the chip says, the medium tells: a fresh scan decides which tree stands */
         err = txn->strategy->commit(txn);
-        if (err == JX_ECUT)
+        if (err == JX_ECUT || (err && JX_MUTANT(chip_believed)))
             return err;
+        if (JX_MUTANT(commit_before_stage_ends))
+            jx_writer_end_block(&txn->writer);
         err = jx_flash_sync(txn->fs->flash);
         if (!err)
             err = jx_settle_committed(txn, &stands);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
+#include "mutants.h"
 #include "txn.h"
 
 /* ---- numbers -------------------------------------------------------------------------- */
@@ -36,7 +37,8 @@ static int next_version(struct jx_txn *txn, uint32_t ino, uint32_t *version)
         return JX_ENOENT;
     if (rec->highest_version >= JX_NUMBER_LIMIT - 1)
         return JX_ELIMIT;
-    *version = ++rec->highest_version;
+    rec->highest_version += JX_MUTANT(version_reused) ? 0 : JX_MUTANT(version_leaps) ? 1000 : 1;
+    *version = rec->highest_version;
     return JX_OK;
 }
 
@@ -81,7 +83,7 @@ static int stage_inode(struct jx_txn *txn, struct jx_inode *in, const void *data
         return err;
     uint32_t len = jx_encode_inode(txn->fs->endian, txn->node, in, data);
     struct jx_summary_entry entry = inode_entry(in->ino, in->version, len);
-    uint32_t refs = txn->pending_count * (JX_XREF_BYTES + 6u);
+    uint32_t refs = JX_MUTANT(reference_apart) ? 0 : txn->pending_count * (JX_XREF_BYTES + 6u);
     err = jx_stage_node(txn, len, &entry, refs);
     txn->stats.data_bytes += jx_pad4(len);
     return err ? err : stage_pending(txn, in->ino);
@@ -205,7 +207,7 @@ int jx_txn_link(jx_txn *txn, uint32_t pino, const void *name, uint32_t nsize, ui
         return err;
     if (!valid_name(name, nsize) || !ino)
         return JX_EINVAL;
-    if (txn->strategy->replaces_in_pairs && !jx_is_new_ino(txn, pino) && is_visible(txn, pino, name, nsize))
+    if (txn->strategy->replaces_in_pairs && !JX_MUTANT(pair_missing) && !jx_is_new_ino(txn, pino) && is_visible(txn, pino, name, nsize))
         err = put_dirent(txn, pino, name, nsize, 0, 0, mtime);
     return err ? err : put_dirent(txn, pino, name, nsize, ino, type, mtime);
 }
@@ -227,7 +229,7 @@ static int payload_of(struct jx_txn *txn, const struct jx_stat *st, uint8_t *out
 {
     uint32_t type = st->mode & S_IFMT;
     *len = 0;
-    if (type != S_IFLNK && type != S_IFBLK && type != S_IFCHR)
+    if ((type != S_IFLNK && type != S_IFBLK && type != S_IFCHR) || JX_MUTANT(target_left_out))
         return JX_OK;
     const struct jx_node *n = &txn->fs->nodes[txn->fs->map.meta];
     if (n->csize > JX_MAX_NAME)
@@ -250,7 +252,7 @@ int jx_txn_setattr(jx_txn *txn, uint32_t ino, const struct jx_attr *attr)
         err = payload_of(txn, &st, payload, &len);
     if (err)
         return err;
-    struct jx_inode in = inode_fields(ino, 0, attr, (attr->mode & S_IFMT) == S_IFDIR ? 0 : st.size);
+    struct jx_inode in = inode_fields(ino, 0, attr, (attr->mode & S_IFMT) == S_IFDIR || JX_MUTANT(size_zero) ? 0 : st.size);
     in.csize = in.dsize = len;
     err = next_version(txn, ino, &in.version);
     if (err)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
+#include "mutants.h"
 #include "txn.h"
 #include "writer.h"
 
@@ -37,7 +38,7 @@ int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint
     if (err)
         return err;
     flash->stats.bytes_verified += len;
-    return memcmp(data, check, len) ? JX_EVERIFY : JX_OK;
+    return memcmp(data, check, len) && !JX_MUTANT(program_unverified) ? JX_EVERIFY : JX_OK;
 }
 
 int jx_erase_verified(struct jx_fs *fs, uint32_t block, uint8_t *buf)
@@ -48,7 +49,7 @@ int jx_erase_verified(struct jx_fs *fs, uint32_t block, uint8_t *buf)
         err = jx_flash_read(fs->flash, block, buf, size);
     if (err)
         return err;
-    return jx_is_erased(buf, size) ? JX_OK : JX_EVERIFY;
+    return jx_is_erased(buf, size) || JX_MUTANT(erase_unverified) ? JX_OK : JX_EVERIFY;
 }
 
 int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf)
@@ -89,7 +90,7 @@ static int drop(struct jx_fs *fs, uint32_t block)
 
 int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf)
 {
-    int err = jx_disarm(fs, block);
+    int err = JX_MUTANT(reclaim_armed) ? JX_OK : jx_disarm(fs, block);
     if (!err)
         err = jx_erase_and_mark(fs, block, buf);
     if (!err)
@@ -113,12 +114,12 @@ static uint32_t next_block(const struct jx_fs *fs)
 
 int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool)
 {
-    uint32_t first = next_block(fs);
+    uint32_t first = JX_MUTANT(round_forgotten) ? 0 : next_block(fs);
     memset(pool, 0, sizeof(*pool));
     pool->blocks = malloc((size_t)fs->block_count * sizeof(*pool->blocks));
     if (!pool->blocks)
         return JX_ENOMEM;
-    for (int dirty = 0; dirty <= !fs->flash->live; dirty++)
+    for (int dirty = 0; dirty <= (!fs->flash->live || JX_MUTANT(live_takes_dirty)); dirty++)
         for (uint32_t i = 0; i < fs->block_count; i++) {
             const struct jx_block *block = &fs->blocks[(first + i) % fs->block_count];
             if (dirty ? block->state == JX_B_DIRTY : block->state == JX_B_ERASED || block->state == JX_B_FREE)
@@ -138,13 +139,15 @@ static int spoil_cleanmarker(struct jx_fs *fs, uint32_t block)
 {
     static const uint8_t zero[4];
     const struct jx_block *b = &fs->blocks[block / fs->flash->geo.erase_size_bytes];
-    if (b->cleanmarker != 1 || !jx_is_bit_writable(&fs->flash->geo))
+    if (b->cleanmarker != 1 || JX_MUTANT(cleanmarker_kept) || !jx_is_bit_writable(&fs->flash->geo))
         return JX_OK;
     return jx_flash_prog(fs->flash, block, zero, sizeof(zero));
 }
 
 static int erase_for_use(struct jx_fs *fs, uint32_t block, uint8_t *buf)
 {
+    if (JX_MUTANT(cleanmarker_trusted) && fs->blocks[block / fs->flash->geo.erase_size_bytes].state == JX_B_FREE)
+        return JX_OK;
     int err = jx_disarm(fs, block);
     if (!err)
         err = spoil_cleanmarker(fs, block);
@@ -225,7 +228,7 @@ static int move_on(struct jx_writer *w)
     int err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
     if (!err)
         err = drop(w->fs, failed);
-    w->flushed = 0;
+    w->flushed = JX_MUTANT(failed_block_left) ? w->flushed : 0;
     return err;
 }
 
@@ -237,7 +240,7 @@ static int program_full(struct jx_writer *w)
     while (jx_is_wear(err)) {
         err = move_on(w);
         if (!err)
-            err = program(w, 0, to);
+            err = program(w, w->flushed, to);
     }
     if (!err && to > w->flushed)
         w->flushed = to;
@@ -281,7 +284,7 @@ static int write_summary(struct jx_writer *w)
         names[i] = (const char *)w->buf + w->entries[i].offset + JX_DIRENT_BYTES;
     uint32_t cleanmarker = w->tag ? 0 : jx_cleanmarker_size(&w->fs->flash->geo);
     int err = jx_encode_summary(w->fs->endian, w->buf + w->fill, total, w->fill, cleanmarker, w->padded, w->entries, names,
-                                w->entry_count);
+                                w->entry_count - JX_MUTANT(summary_short));
     free(names);
     if (err < 0)
         return err;
