@@ -350,6 +350,21 @@ static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out)
     return err;
 }
 
+int jx_fs_check_content(jx_fs *fs, uint32_t node)
+{
+    if (node >= fs->node_count || fs->nodes[node].nodetype != JX_NODE_INODE)
+        return JX_EINVAL;
+    const struct jx_node *n = &fs->nodes[node];
+    if (n->type == JX_COMPR_ZERO)
+        return JX_OK;
+    if (n->type == JX_COMPR_NONE)
+        return n->csize < span(n) ? JX_ECORRUPT : JX_OK;
+    uint8_t *content = NULL;
+    int err = node_content(fs, node, &content);
+    free(content);
+    return err;
+}
+
 /* A part of a file, [offset, offset + len), and where it goes to. */
 struct window { uint32_t offset, len; uint8_t *buf; };
 
@@ -470,6 +485,19 @@ int jx_fs_data(jx_fs *fs, uint32_t ino, uint32_t offset, uint32_t *at, uint32_t 
         to += frag->len;
     *len = to - *at;
     return 1;
+}
+
+int64_t jx_fs_extents(jx_fs *fs, uint32_t ino, struct jx_extent *out, uint32_t max)
+{
+    struct jx_stat st;
+    int err = jx_fs_stat(fs, ino, &st);
+    if (err)
+        return err;
+    for (uint32_t i = 0; i < fs->map.count && i < max; i++) {
+        const struct jx_frag *f = &fs->map.frags[i];
+        out[i] = (struct jx_extent){f->offset, f->len, f->node};
+    }
+    return fs->map.count;
 }
 
 int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len)

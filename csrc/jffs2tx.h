@@ -416,8 +416,16 @@ int64_t jx_fs_read(jx_fs *fs, uint32_t ino, uint32_t offset, void *buf, uint32_t
 /* Where a regular file goes on with content that is no hole, from offset on: 1 and that stretch, 0 up to its end nothing but
  * holes. A file may be 4 GiB long and be one hole: who copies content goes by this. Errors as jx_fs_read. */
 int jx_fs_data(jx_fs *fs, uint32_t ino, uint32_t offset, uint32_t *at, uint32_t *len);
+/* Which node shows where in a file: ascending, not overlapping, within its size. What no extent covers reads as zeros, and so
+ * does an extent whose node has compr JX_COMPR_ZERO. */
+struct jx_extent { uint32_t offset, len, node; };
+/* Of any inode: fills at most max; returns how many there are, or errors as jx_fs_stat. */
+int64_t jx_fs_extents(jx_fs *fs, uint32_t ino, struct jx_extent *out, uint32_t max);
 /* Whether the data CRC of an inode node holds, whatever its verdict: JX_OK, JX_ECORRUPT, JX_EINVAL no inode node. */
 int jx_fs_check_data(jx_fs *fs, uint32_t node);
+/* Whether the data of an inode node decompress to what it stands for; the CRC is not looked at: JX_OK, JX_ECORRUPT,
+ * JX_EUNKNOWN_COMPR, JX_EINVAL no inode node. */
+int jx_fs_check_content(jx_fs *fs, uint32_t node);
 /* Link target's bytes, at most 254. */
 int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len);
 

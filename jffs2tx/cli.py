@@ -1,7 +1,8 @@
 """The command line: options in, calls to jffs2tx.ops, text or JSON out, one sentence and a status on failure.
 
-Exit status: 0 done; 1 refused or failed, and the target is as it was; 2 wrong usage; 3 the medium is damaged beyond
-what can be read; 130 interrupted. What a command needs is imported when it runs, so that --help is quick.
+Exit status: 0 done; 1 refused or failed, and the target is as it was, or something is wrong with it (check, extract);
+2 wrong usage; 3 the medium is damaged beyond what can be read; 130 interrupted. What a command needs is imported when
+it runs, so that --help is quick.
 """
 
 from __future__ import annotations
@@ -257,37 +258,71 @@ def cat(target, path, medium) -> None:
 
 @cli.command()
 @target_argument
-@click.option("--output", "-o", required=True, metavar="DIR", help="Directory to make; must not exist or be empty.")
-@medium_options
-@quiet_option
-@click.pass_context
-def extract(ctx, target, output, medium, quiet) -> None:
-    """Write the whole tree of TARGET to a directory."""
-    from jffs2tx import ops
-    from jffs2tx.progress import reporter
-
-    with opened(target, medium) as image, reporter(quiet) as progress:
-        facts = ops.extract(image, output=Path(output), progress=progress)
-    for sentence in (*facts["unreadable"], *facts["omitted"]):
-        click.echo(f"jffs2tx: {sentence}", err=True)
-    if facts["unreadable"]:
-        ctx.exit(DAMAGED)
-
-
-@cli.command()
-@target_argument
+@click.option("--output", "-o", metavar="DIR", help="Directory to make; must not exist or be empty.")
+@click.option("--tar", metavar="FILE", help="Write a tar archive instead; - is stdout. Keeps owners without root.")
+@click.option(
+    "--max-bytes",
+    type=Size(),
+    help="Most content in all, holes included.  [default: 1 GiB, or 8 times the device where that is more]",
+)
 @medium_options
 @json_option
 @quiet_option
 @click.pass_context
-def check(ctx, target, medium, as_json, quiet) -> None:
-    """Read all of TARGET and report what a kernel would stumble over."""
-    from jffs2tx import ops, output
+def extract(ctx, target, output, tar, max_bytes, medium, as_json, quiet) -> None:
+    """Write the whole tree of TARGET to a directory, or to a tar archive."""
+    from jffs2tx import ops
+    from jffs2tx import output as out
     from jffs2tx.progress import reporter
 
+    if (output is None) == (tar is None):
+        raise click.UsageError("say where to: either --output or --tar", ctx)
+    if tar == "-" and (as_json or sys.stdout.isatty()):
+        raise click.UsageError("the archive needs stdout for itself" if as_json else "stdout is a terminal", ctx)
     with opened(target, medium) as image, reporter(quiet) as progress:
-        facts = ops.check(image, progress=progress)
-    output.result(facts, as_json)
+        if tar is None:
+            facts = ops.extract(image, output=Path(output), max_bytes=max_bytes, progress=progress)
+        else:
+            where = sys.stdout.buffer if tar == "-" else Path(tar)
+            facts = ops.archive(image, output=where, max_bytes=max_bytes, progress=progress)
+    if as_json:
+        out.result(facts, as_json)
+    else:
+        out.losses(facts)
+    if facts["unreadable"]:
+        ctx.exit(FOUND)
+
+
+@cli.command()
+@target_argument
+@click.option("--all", "everything", is_flag=True, help="Show every finding, notes too.")
+@medium_options
+@json_option
+@quiet_option
+@click.pass_context
+def check(ctx, target, everything, medium, as_json, quiet) -> None:
+    """Read all of TARGET and report what a kernel would stumble over.
+
+    Exit status: 0 nothing but notes; 1 errors or warnings; 3 there is no file system that can be read.
+    """
+    from jffs2tx import ops, output
+    from jffs2tx.errors import FormatError, GeometryError
+    from jffs2tx.progress import reporter
+
+    try:
+        with opened(target, medium) as image, reporter(quiet) as progress:
+            facts = ops.check(image, progress=progress)
+    except (FormatError, GeometryError) as error:
+        if isinstance(error, GeometryError) and any(medium.values()):
+            raise  # what was said of the medium is wrong, not the medium
+        ctx.exit(_fail(str(error), DAMAGED))
+    if as_json:
+        output.result(facts, as_json)
+    else:
+        from jffs2tx.report import findings
+
+        output.result({key: value for key, value in facts.items() if key not in ("problems", "notes")}, as_json)
+        findings(facts, everything)
     if facts["problems"]:
         ctx.exit(FOUND)
 

@@ -13,6 +13,8 @@ from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
 LINK_DEPTH = 8
+PATH_MAX_BYTES = 4095  # as Linux has it; what lies deeper no program reaches by its path
+CHUNK_BYTES = 256 * 1024
 
 ENDIANS = {"little": lib.JX_LITTLE, "big": lib.JX_BIG}
 
@@ -52,6 +54,20 @@ class Name:
     name: bytes
     ino: int
     type: int  # DT_*
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A piece of a file and the node (an index) that shows there; bytes. What no extent covers reads as zeros."""
+
+    offset: int
+    length: int
+    node: int
+    is_hole: bool  # zeros, of which nothing is stored
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +161,23 @@ class FileSystem:
         got = check(lib.jx_fs_read(self.handle, ino, offset, buffer, length), doing=f"reading inode {ino}")
         return ffi.buffer(buffer, got)[:]
 
-    def chunks_ino(self, ino: int, chunk: int = 256 * 1024) -> Iterator[bytes]:
+    def extents_ino(self, ino: int) -> list[Extent]:
+        """Which nodes show where, ascending, within the file's size. Raises NotFound, Corrupt."""
+        count = check(lib.jx_fs_extents(self.handle, ino, ffi.NULL, 0), doing=f"reading inode {ino}")
+        found = ffi.new("struct jx_extent[]", count)
+        check(lib.jx_fs_extents(self.handle, ino, found, count))
+        nodes = lib.jx_fs_nodes(self.handle)
+        return [Extent(e.offset, e.len, e.node, nodes[e.node].type == lib.JX_COMPR_ZERO) for e in found]
+
+    def data_ino(self, ino: int) -> Iterator[tuple[int, bytes]]:
+        """Content of a regular file with its offsets, piece by piece, holes left out. Raises Corrupt, IsADirectory."""
+        offset, at, length = 0, ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        while check(lib.jx_fs_data(self.handle, ino, offset, at, length), doing=f"reading inode {ino}"):
+            piece = self.read_ino(ino, at[0], min(length[0], CHUNK_BYTES))
+            yield at[0], piece
+            offset = at[0] + len(piece)
+
+    def chunks_ino(self, ino: int, chunk: int = CHUNK_BYTES) -> Iterator[bytes]:
         """Content of a regular file, piece by piece."""
         offset = 0
         while piece := self.read_ino(ino, offset, chunk):
@@ -279,13 +311,15 @@ class FileSystem:
         With onerror what cannot be read is handed to it and left out; without, it is raised.
         """
         entered = set()
-        pending = [(top, self.resolve(top) if ino is None else ino)]
+        pending = [(None, top, self.resolve(top) if ino is None else ino)]
         while pending:
-            path, ino = pending.pop()
+            directory, name, ino = pending.pop()
+            path = directory + b"/" + name if directory else name
             try:
+                self._check_name(name, path, is_top=directory is None)
                 status = self.stat_ino(ino)
                 enter = status.type == "dir" and ino not in entered and (deep or not entered)
-                below = self._children(path, ino) if enter else []
+                below = self.names(ino) if enter else []
             except Jffs2txError as error:
                 if onerror is None:
                     raise
@@ -293,18 +327,15 @@ class FileSystem:
                 continue
             entered.add(ino)
             yield path, status
-            for child, name in below:
-                if is_name(name.name):
-                    pending.append((child, name.ino))
-                elif onerror is None:
-                    raise Corrupt("is no name that a file can have", path=child)
-                else:
-                    onerror(child, Corrupt("is no name that a file can have"))
+            pending += ((path, name.name, name.ino) for name in reversed(below))
 
-    def _children(self, path: bytes, ino: int) -> list[tuple[bytes, Name]]:
-        """Paths and names of a directory, the last one first."""
-        start = path + b"/" if path else b""
-        return [(start + name.name, name) for name in reversed(self.names(ino))]
+    @staticmethod
+    def _check_name(name: bytes, path: bytes, is_top: bool) -> None:
+        """Raises Corrupt."""
+        if not is_top and not is_name(name):
+            raise Corrupt("is no name that a file can have", path=path)
+        if len(path) > PATH_MAX_BYTES:
+            raise Corrupt(f"is a path of more than {PATH_MAX_BYTES} bytes", path=path)
 
     # ---- the medium ----
 

@@ -13,6 +13,8 @@ from jffs2tx.errors import printable
 from jffs2tx.manifest import Entry, escape_path
 from jffs2tx.progress import format_bytes
 
+SHOWN_LOSSES = 20
+
 _FORMATS = {
     "file": stat.S_IFREG,
     "dir": stat.S_IFDIR,
@@ -36,6 +38,17 @@ def result(facts: Mapping[str, object], as_json: bool) -> None:
         for number, text in enumerate(_texts(key, value)):
             label = _label(key) if number == 0 else ""
             click.echo(f"{label:{width}}  {text}".rstrip())
+
+
+def losses(facts: Mapping[str, list]) -> None:
+    """What extract could not bring out, on stderr: the first ones by path, and a line for each kind of the rest."""
+    for fact in facts["unreadable"][:SHOWN_LOSSES]:
+        click.echo(f"jffs2tx: {fact['text']}", err=True)
+    more = len(facts["unreadable"]) - SHOWN_LOSSES
+    if more > 0:
+        click.echo(f"jffs2tx: and {more} more that could not be read (--json lists them)", err=True)
+    for sentence in facts["summary"]:
+        click.echo(f"jffs2tx: {sentence}", err=True)
 
 
 def json_lines(records: Iterable[Mapping[str, object]]) -> None:

@@ -48,7 +48,7 @@ def fake(monkeypatch):
     fake = Fake()
     image, ops = ModuleType("jffs2tx.image"), ModuleType("jffs2tx.ops")
     image.open_image = fake.open_image
-    for name in ("plan", "apply", "recover", "status", "dump", "ls", "cat", "extract", "check", "mkfs"):
+    for name in ("plan", "apply", "recover", "status", "dump", "ls", "cat", "extract", "check", "mkfs", "archive"):
         setattr(ops, name, fake.operation(name))
     for name, module in (("image", image), ("ops", ops)):
         monkeypatch.setitem(sys.modules, f"jffs2tx.{name}", module)
@@ -134,17 +134,11 @@ def test_apply_with_every_option(fake, upgrade, capsys):
 
 def test_recover_writes_and_the_rest_does_not(fake, capsys):
     for command, writable in (("recover", True), ("status", False), ("check", False)):
-        fake.answer = {"state": "settled", "problems": []}
+        fake.answer = {"state": "settled", "problems": [], "notes": []}
         assert main([command, "image", "--json"]) == 0
         assert fake.called[0] == command
         assert fake.opened[1]["writable"] is writable
         assert json.loads(capsys.readouterr().out) == fake.answer
-
-
-def test_check_with_problems_has_its_own_status(fake, capsys):
-    fake.answer = {"problems": [{"kind": "bad-data", "text": "/a: data CRC"}, {"kind": "x", "text": "/b: data CRC"}]}
-    assert main(["check", "image"]) == 1
-    assert capsys.readouterr().out == "problems  /a: data CRC\n          /b: data CRC\n"
 
 
 def test_dump(fake, capsys):
@@ -185,11 +179,18 @@ def test_cat_writes_bytes(fake, capsysbinary):
 
 
 def test_extract_and_mkfs(fake, tmp_path):
-    fake.answer = {"unreadable": [], "omitted": ["a fifo was not made"]}
+    fake.answer = {"unreadable": [], "omitted": [{"path": "/f"}], "summary": ["a fifo was not made"]}
     assert main(["extract", "image", "-o", "out", "-q"]) == 0
     assert fake.called[1]["output"].name == "out"
-    fake.answer = {"unreadable": ["/a: data fails its CRC"], "omitted": []}
-    assert main(["extract", "image", "-o", "out", "-q"]) == 3
+    fake.answer = {"unreadable": [{"text": "/a: data fails its CRC"}], "omitted": [], "summary": []}
+    assert main(["extract", "image", "--tar", "out.tar", "--max-bytes", "2M", "-q"]) == 1
+    assert (fake.called[0], fake.called[1]["output"].name, fake.called[1]["max_bytes"]) == (
+        "archive",
+        "out.tar",
+        2 << 20,
+    )
+    assert main(["extract", "image"]) == main(["extract", "image", "-o", "out", "--tar", "-"]) == 2
+    assert main(["extract", "image", "--tar", "-", "--json"]) == 2
     assert main(["mkfs", str(tmp_path), "-o", "image", "--erase-size", "64k", "--compression", "best", "-q"]) == 0
     options = fake.called[1]
     del options["source"], options["output"]

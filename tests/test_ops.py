@@ -1,19 +1,15 @@
 """What the commands do, on images of mkfs.jffs2 and on crafted and damaged ones."""
 
-import json
 import os
 import shutil
-import stat
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from jffs2tx import format as medium
 from jffs2tx import ops, upgrade
 from jffs2tx._ffi import lib
 from jffs2tx.device import Flash
-from jffs2tx.errors import Corrupt, Exists, FormatError, InvalidValue, IsADirectory, NotADirectory, NotFound
+from jffs2tx.errors import Corrupt, FormatError, InvalidValue, IsADirectory, NotFound
 from jffs2tx.image import open_image
 from jffs2tx.manifest import Manifest
 from jffs2tx.source import Source
@@ -22,7 +18,6 @@ from jffs2tx.tree import manifest_of
 from .images import (
     IS_ROOT,
     KIB,
-    MODE,
     TIME,
     block,
     dirent,
@@ -31,7 +26,6 @@ from .images import (
     make_tree,
     medium_of,
     needs_mkfs,
-    needs_root,
 )
 
 
@@ -243,86 +237,8 @@ def test_what_a_container_hides(crafted):
     assert (hidden["type"], hidden["verdict"], hidden["needed"]) == ("dirent", "hidden", False)
 
 
-# ---- check -----------------------------------------------------------------------------------------------------------
-
-
 def kinds(image):
     return [problem["kind"] for problem in ops.check(image, progress=None)["problems"]]
-
-
-@needs_mkfs
-def test_check_finds_nothing_wrong_with_mkfs(image):
-    seen = []
-    facts = ops.check(image, progress=lambda *progress: seen.append(progress))
-    assert facts["problems"] == []
-    assert facts["unreachable_inodes"] == 0
-    assert facts["names"] == facts["inodes"] + 1  # one hard link
-    assert seen[-1][1] == seen[-1][2]
-
-
-@pytest.mark.parametrize(
-    ("nodes", "found"),
-    [
-        ([dirent(b"f", 2, 1), inode(2, 1, b"x")], []),
-        ([dirent(b"f", 2, 1), flipped(inode(2, 1, b"x"))], ["bad-data", "unreadable"]),
-        ([dirent(b"f", 2, 1), inode(2, 2, b"y"), flipped(inode(2, 1, b"x"))], ["bad-data"]),
-        ([flipped(inode(2, 1), 30)], ["bad-node"]),
-        ([flipped(dirent(b"f", 2, 1))], ["bad-name"]),
-        ([flipped(inode(2, 1), 5)], ["bad-header"]),
-        ([dirent(b"f", 2, 1)], ["lost-name"]),
-        ([dirent(b"f", 2, 1), dirent(b"f", 0, 2)], []),
-        ([dirent(b"f", 9, 1), dirent(b"f", 2, 2), inode(2, 1)], []),
-        ([dirent(b"f", 9, 1, pino=7), inode(7, 1, mode=MODE["dir"])], []),
-        ([dirent(b"..", 2, 1), inode(2, 1)], ["unreadable"]),
-        ([dirent(b"f", 2, 1), inode(2, 1, b"no zlib", compr=6, dsize=9, isize=9)], ["unreadable"]),
-    ],
-)
-def test_problems(crafted, nodes, found):
-    assert kinds(crafted(*nodes)) == found
-
-
-def test_where_and_what(crafted):
-    facts = ops.check(crafted(dirent(b"f o", 5, 1), flipped(inode(2, 1), 30), inode(3, 1)), progress=None)
-    assert facts["unreachable_inodes"] == 1
-    bad, lost = facts["problems"]
-    assert bad["offset"] == 12 + 44
-    assert bad["text"].startswith("0x00000038: a node fails its CRC")
-    assert lost["text"] == "the name 'f\\040o' in directory inode 1 stands for inode 5, which is not there"
-
-
-SAMPLE = medium_of(
-    block(
-        dirent(b"d", 2, 1, kind="dir"),
-        inode(2, 1, mode=MODE["dir"]),
-        dirent(b"f", 3, 2, pino=2),
-        inode(3, 1, b"content" * 9),
-        dirent(b"l", 4, 2, kind="link"),
-        inode(4, 1, b"d/f", mode=MODE["link"]),
-        medium.build(medium.NodeType.XATTR, "little", xid=1, version=0, xprefix=1, name=b"a", value=b"value"),
-        medium.build(medium.NodeType.XREF, "little", ino=3, xid=1, xseqno=2),
-        size=4 * KIB,
-    ),
-    count=1,
-)
-
-
-@given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=4))
-@settings(max_examples=60, deadline=None)
-def test_whatever_stands_there_is_told_or_refused(tmp_path_factory, changes):
-    content = bytearray(SAMPLE)
-    for at, value in changes:
-        content[at] = value
-    path = tmp_path_factory.mktemp("any") / "image"
-    path.write_bytes(content)
-    try:
-        with open_image(path) as image:
-            for record in ops.dump(image):
-                json.dumps(record)
-            json.dumps(ops.check(image, progress=None))
-            extract(image, path.with_name("out"))
-            list(ops.ls(image, path=b"", recursive=True))
-    except (FormatError, Corrupt):
-        pass
 
 
 # ---- plan, apply, recover, mkfs --------------------------------------------------------------------------------------
@@ -436,158 +352,3 @@ def test_what_is_no_file_system_is_refused_by_all_with_its_name(crafted):
         with pytest.raises(FormatError) as error:
             operation()
         assert error.value.path == image.path
-
-
-# ---- extract ---------------------------------------------------------------------------------------------------------
-
-
-def extract(image, output, progress=None):
-    return ops.extract(image, output=output, progress=progress)
-
-
-@needs_mkfs
-@needs_root
-def test_extract_gives_the_source_again(image, tree, tmp_path):
-    seen = []
-    facts = extract(image, tmp_path / "out", lambda *progress: seen.append(progress))
-    assert (facts["unreadable"], facts["omitted"]) == ([], [])
-    manifest = Manifest.from_directory(tree)
-    assert Manifest.from_directory(tmp_path / "out").to_text() == manifest.to_text()
-    assert facts["extracted"] == len(manifest)
-    assert seen[-1][1] == seen[-1][2]
-
-
-def attribute(xid, ino, name, value):
-    return (
-        medium.build(medium.NodeType.XATTR, "little", xid=xid, version=0, xprefix=5, name=name, value=value),
-        medium.build(medium.NodeType.XREF, "little", ino=ino, xid=xid, xseqno=2),
-    )
-
-
-@needs_root
-def test_extract_attributes(crafted, tmp_path):
-    image = crafted(
-        dirent(b"l", 2, 1, kind="link"),
-        inode(2, 1, b"/nowhere", mode=MODE["link"]),
-        dirent(b"f", 3, 2),
-        inode(3, 1, b"x"),
-        *attribute(1, 2, b"on.link", b"1"),
-        *attribute(2, 3, b"on.file", b"2"),
-    )
-    facts = extract(image, tmp_path / "out")
-    if facts["omitted"]:
-        pytest.skip(f"the host's file system holds no such attributes: {facts['omitted']}")
-    assert os.getxattr(tmp_path / "out/l", "trusted.on.link", follow_symlinks=False) == b"1"
-    assert os.getxattr(tmp_path / "out/f", "trusted.on.file") == b"2"
-
-
-def test_extract_into_an_empty_directory_only(crafted, tmp_path):
-    image = crafted(dirent(b"f", 2, 1), inode(2, 1, b"x", uid=os.getuid(), gid=os.getgid()))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "link").symlink_to("out")
-    extract(image, tmp_path / "link")
-    assert (tmp_path / "out/f").read_bytes() == b"x"
-    with pytest.raises(Exists, match="is not empty"):
-        extract(image, tmp_path / "out")
-    with pytest.raises(NotADirectory, match="is no directory"):
-        extract(image, tmp_path / "out/f")
-    with pytest.raises(FileNotFoundError):
-        extract(image, tmp_path / "none/out")
-
-
-def test_nothing_leaves_the_directory(crafted, tmp_path):
-    """Names that climb, and names below a link that leads away."""
-    image = crafted(
-        dirent(b"..", 2, 1, kind="dir"),
-        dirent(b"../up", 3, 2),
-        dirent(b"/abs", 3, 3),
-        dirent(b"d", 2, 4, kind="dir"),
-        inode(2, 1, mode=MODE["dir"]),
-        dirent(b"..", 3, 5, pino=2),
-        dirent(b"l", 4, 6, kind="dir"),
-        inode(4, 1, b"..", mode=MODE["link"]),
-        dirent(b"below", 3, 2, pino=4),
-        inode(3, 1, b"x", uid=os.getuid(), gid=os.getgid()),
-    )
-    (tmp_path / "here").mkdir()
-    facts = extract(image, tmp_path / "here/out")
-    assert sorted(os.listdir(tmp_path)) == ["crafted", "here"]
-    assert os.listdir(tmp_path / "here") == ["out"]
-    assert sorted(os.listdir(tmp_path / "here/out")) == ["d", "l"]
-    assert os.readlink(tmp_path / "here/out/l") == ".."
-    refused = ("/..", "/../up", "//abs", "/d/..")
-    assert set(facts["unreadable"]) == {f"{path}: is no name that a file can have" for path in refused}
-
-
-def test_what_cannot_be_read_is_left_out_whole(crafted, tmp_path):
-    whole = inode(2, 1, b"a" * 4096, isize=5000)
-    image = crafted(
-        dirent(b"f", 2, 1),
-        whole,
-        inode(2, 2, b"no zlib", offset=4096, isize=5000, dsize=904, compr=6),
-        dirent(b"g", 3, 2),
-        inode(3, 1, b"good"),
-    )
-    facts = extract(image, tmp_path / "out")
-    assert os.listdir(tmp_path / "out") == ["g"]
-    assert [sentence[:4] for sentence in facts["unreadable"]] == ["/f: "]
-
-
-def test_a_deep_tree(crafted, tmp_path):
-    depth = 120
-    nodes = []
-    for level in range(depth):
-        nodes += [
-            dirent(b"d" * 10, level + 2, 1, pino=level + 1, kind="dir"),
-            inode(level + 2, 2, mode=MODE["dir"], uid=os.getuid(), gid=os.getgid()),
-        ]
-    assert extract(crafted(*nodes), tmp_path / "out")["extracted"] == depth + 1
-    shutil.rmtree(tmp_path / "out")
-
-
-def as_nobody(work):
-    """What work() returns, as JSON, done by a user without rights in a child of ours."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        answer = {"failure": "did not come to an end"}
-        try:
-            os.setgroups([])
-            os.setresgid(65534, 65534, 65534)
-            os.setresuid(65534, 65534, 65534)
-            answer = work()
-        except BaseException as error:
-            answer = {"failure": repr(error)}
-        finally:
-            os.write(writing, json.dumps(answer).encode())
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        result = json.load(answer)
-    os.waitpid(child, 0)
-    return result
-
-
-@needs_mkfs
-@needs_root
-def test_extract_without_root(made, tmp_path):
-    open_dir = tmp_path
-    while open_dir != open_dir.parent and not os.stat(open_dir).st_mode & stat.S_IXOTH:
-        open_dir.chmod(0o711)
-        open_dir = open_dir.parent
-    os.chmod(tmp_path, 0o777)
-    with open_image(made("little")) as image:
-        facts = as_nobody(lambda: extract(image, tmp_path / "out"))
-    assert facts["unreadable"] == []
-    for sentence in (
-        "a block device was not made: operation not permitted",
-        "a character device was not made: operation not permitted",
-        "a directory kept your owner: operation not permitted (6 times)",
-    ):
-        assert sentence in facts["omitted"]
-    out = tmp_path / "out"
-    assert not (out / "null").exists()
-    assert stat.S_ISFIFO(os.lstat(out / "fifo").st_mode)
-    assert stat.S_IMODE(os.stat(out / "bin/text").st_mode) == 0o755  # not set-id for nobody
-    assert (out / "etc/passwd").samefile(out / "etc/deep/link")
-    assert os.stat(out / "etc/passwd").st_mtime == TIME

@@ -1,0 +1,103 @@
+"""Summaries: whether each is there, and says what stands in its eraseblock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jffs2tx._ffi import ffi, lib
+from jffs2tx.filesystem import ENDIANS
+from jffs2tx.format import MARKER_BYTES, SUMMARY_MAGIC, kind_name, pad4
+from jffs2tx.ops.check import kinds
+from jffs2tx.ops.check.blocks import CONTENT
+from jffs2tx.ops.check.finding import Finding
+from jffs2tx.ops.check.survey import Survey
+
+_SUMMARY_BYTES = 32
+_FRAME_BYTES = 40  # JFFS2_SUMMARY_FRAME_SIZE
+_ENTRY_BYTES = {lib.JX_NODE_INODE: 18, lib.JX_NODE_DIRENT: 24, lib.JX_NODE_XATTR: 18, lib.JX_NODE_XREF: 6}
+#: What jffs2_write_inode_range asks for at least: an inode node with JFFS2_MIN_DATA_LEN of data, and its entry.
+_SMALLEST_WRITE_BYTES = 68 + 128 + 18
+_THERE = (lib.JX_V_GOOD, lib.JX_V_OBSOLETE)
+
+
+def missing(survey: Survey) -> Iterator[Finding]:
+    """Blocks so full that the kernel would have ended them with a summary (jffs2_do_reserve_space)."""
+    if not survey.fs.has_summaries:
+        return
+    for block in survey.blocks():
+        if block.summary or block.tag or block.state not in (lib.JX_B_USED, lib.JX_B_DIRTY):
+            continue
+        entries = sum(_entry_size(node) for node in _nodes_of(survey, block))
+        free = survey.erase_size - block.free_from
+        if free < pad4(_SMALLEST_WRITE_BYTES) + pad4(entries + _FRAME_BYTES):
+            yield Finding(kinds.NO_SUMMARY, f"full ({free} bytes free) but without a summary", block.offset)
+
+
+def _nodes_of(survey: Survey, block) -> Iterator:
+    return (survey.nodes[index] for index in range(block.first_node, block.first_node + block.node_count))
+
+
+def _entry_size(node) -> int:
+    counts = node.nodetype in CONTENT and node.verdict == lib.JX_V_GOOD
+    return _ENTRY_BYTES[node.nodetype] + (node.nsize if node.nodetype == lib.JX_NODE_DIRENT else 0) if counts else 0
+
+
+def broken(survey: Survey) -> Iterator[Finding]:
+    """Blocks with the marker of a summary, but no summary that a reader can use."""
+    for block in survey.blocks():
+        if block.summary or block.state == lib.JX_B_BAD or not block.node_count:
+            continue
+        marker = survey.read(block.offset + survey.erase_size - MARKER_BYTES, MARKER_BYTES)
+        if int.from_bytes(marker[4:], survey.fs.endian) == SUMMARY_MAGIC:
+            at = int.from_bytes(marker[:4], survey.fs.endian)
+            text = f"the summary that should be at {at:#x} of this eraseblock fails a CRC or cannot be used"
+            yield Finding(kinds.BAD_SUMMARY, text, block.offset)
+
+
+def entries(survey: Survey) -> Iterator[Finding]:
+    """Entries for which there is no node, or another; and good nodes that are not listed."""
+    for block in survey.blocks():
+        if not block.summary:
+            continue
+        nodes = {node.offset - block.offset: node for node in _nodes_of(survey, block)}
+        for entry, name in _entries(survey, max(nodes), block):
+            fault = _fault(survey, entry, name, nodes.get(entry.offset))
+            if fault:
+                text = f"the summary lists a node ({kind_name(entry.nodetype)}) here: {fault}"
+                yield Finding(kinds.SUMMARY_ENTRY, text, block.offset + entry.offset)
+        for node in nodes.values():
+            if node.verdict == lib.JX_V_HIDDEN and node.nodetype in CONTENT:
+                text = f"the summary leaves out a node ({kind_name(node.nodetype)}) of inode {node.ino}"
+                yield Finding(kinds.UNLISTED_NODE, text, node.offset, survey.path(node.ino), node.ino)
+
+
+def _entries(survey: Survey, start: int, block) -> Iterator[tuple[object, bytes]]:
+    """Each struct jx_summary_entry, and the name in it, of the summary that starts there in its block."""
+    length = survey.erase_size - start
+    raw = survey.read(block.offset + start, length)
+    order = ENDIANS[survey.fs.endian]
+    summary = ffi.new("struct jx_summary *")
+    lib.jx_decode_summary(order, raw, length, summary)
+    position = ffi.new("uint32_t *", _SUMMARY_BYTES)
+    for _ in range(summary.sum_num):
+        entry = ffi.new("struct jx_summary_entry *")
+        if lib.jx_decode_summary_entry(order, raw, length, position, entry) != 1:
+            return
+        yield entry, raw[entry.name_at : entry.name_at + entry.nsize] if entry.name_at else b""
+
+
+def _fault(survey: Survey, entry, name: bytes, node) -> str | None:
+    """What is wrong with an entry, given the record of the node that stands where it says."""
+    if node is None or node.verdict not in _THERE or node.nodetype != entry.nodetype or node.totlen != entry.totlen:
+        return "there is none of this type and length"
+    if entry.nodetype == lib.JX_NODE_INODE:
+        said, real = (entry.ino, entry.version), (node.ino, node.version)
+    elif entry.nodetype == lib.JX_NODE_DIRENT:
+        real_name = ffi.buffer(lib.jx_fs_names(survey.fs.handle) + node.name, node.nsize)[:]
+        said = (entry.ino, entry.version, entry.child, entry.type, name)
+        real = (node.ino, node.version, node.child, node.type, real_name)
+    elif entry.nodetype == lib.JX_NODE_XATTR:
+        said, real = (entry.ino, entry.version), (node.child, node.version)
+    else:
+        return None
+    return None if said == real else f"it says {said}, the node {real}"
