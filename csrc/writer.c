@@ -221,15 +221,24 @@ static int program(struct jx_writer *w, uint32_t from, uint32_t to)
     return err;
 }
 
-/* The block under way fails: what it was to hold goes to another one, which takes its place, and it is marked bad. */
-static int move_on(struct jx_writer *w)
+/* The block under way fails: what it was to hold goes to another one, which takes its place. Only then is it marked bad: what
+ * it holds already may be the only copy (garbage collection erased the first). */
+static int move_on(struct jx_writer *w, uint32_t to)
 {
     uint32_t failed = w->block;
     int err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
     if (!err)
-        err = drop(w->fs, failed);
-    w->flushed = JX_MUTANT(failed_block_left) ? w->flushed : 0;
-    return err;
+        err = program(w, JX_MUTANT(failed_block_left) ? w->flushed : 0, to);
+    while (jx_is_wear(err)) {
+        err = drop(w->fs, w->block);
+        if (!err)
+            err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
+        if (!err)
+            err = program(w, 0, to);
+    }
+    if (!err)
+        err = jx_flash_sync(w->fs->flash);
+    return err ? err : drop(w->fs, failed);
 }
 
 /* Whole pages only; the rest of the last one waits. */
@@ -237,11 +246,8 @@ static int program_full(struct jx_writer *w)
 {
     uint32_t to = w->fill / write_size(w) * write_size(w);
     int err = to > w->flushed ? program(w, w->flushed, to) : JX_OK;
-    while (jx_is_wear(err)) {
-        err = move_on(w);
-        if (!err)
-            err = program(w, w->flushed, to);
-    }
+    if (jx_is_wear(err))
+        err = move_on(w, to);
     if (!err && to > w->flushed)
         w->flushed = to;
     return err;
