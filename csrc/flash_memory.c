@@ -296,7 +296,7 @@ int jx_flash_spoil(jx_flash *f, uint32_t off)
 
 /* ---- clone ----------------------------------------------------------------- */
 
-static int clone_by_reading(jx_flash *from, struct jx_memory *to)
+static int fill_by_reading(jx_flash *from, struct jx_memory *to)
 {
     const struct jx_geometry *g = &to->geo;
     int err = jx_flash_read_forgiving(from, 0, to->now.bytes, g->size_bytes);
@@ -310,20 +310,25 @@ static int clone_by_reading(jx_flash *from, struct jx_memory *to)
     return err;
 }
 
+int jx_memory_fill(struct jx_memory *to, jx_flash *from)
+{
+    struct jx_memory *m = jx_memory_of(from);
+    jx_memory_touch(to, 0, to->geo.size_bytes);
+    if (!m)
+        return fill_by_reading(from, to);
+    for (uint32_t b = 0; b < jx_block_count(&m->geo); b++)
+        jx_content_copy_block(&to->now, &m->now, &m->geo, b);
+    jx_rules_copy(&to->rules, &m->rules, &m->geo);
+    return JX_OK;
+}
+
 int jx_flash_clone(jx_flash *from, jx_flash **out)
 {
     jx_flash *copy;
     int err = jx_flash_open_memory(&from->geo, &copy);
     if (err)
         return err;
-    struct jx_memory *m = jx_memory_of(from), *to = copy->ctx;
-    if (m) {
-        for (uint32_t b = 0; b < jx_block_count(&m->geo); b++)
-            jx_content_copy_block(&to->now, &m->now, &m->geo, b);
-        jx_rules_copy(&to->rules, &m->rules, &m->geo);
-    } else {
-        err = clone_by_reading(from, to);
-    }
+    err = jx_memory_fill(copy->ctx, from);
     if (err) {
         jx_flash_close(copy);
         return err;

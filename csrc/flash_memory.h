@@ -79,6 +79,9 @@ void jx_memory_touch(struct jx_memory *m, uint32_t off, uint32_t len);
 /* The same, and what was programmed is to be found from the content. */
 void jx_memory_touch_raw(struct jx_memory *m, uint32_t off, uint32_t len);
 
+/* All erased as it is, it gets the content, OOB and bad blocks of a device of its geometry. */
+int jx_memory_fill(struct jx_memory *to, jx_flash *from);
+
 /* The memory behind a memory or simulator device, or NULL. */
 struct jx_memory *jx_memory_of(const jx_flash *f);
 

@@ -237,6 +237,22 @@ int jx_sim_open(const struct jx_geometry *geo, const void *start, jx_flash **out
     return err ? err : jx_sim_restart(*out);
 }
 
+int jx_sim_clone(jx_flash *from, jx_flash **out)
+{
+    jx_flash *sim;
+    int err = jx_sim_open(&from->geo, NULL, &sim);
+    if (err)
+        return err;
+    err = jx_memory_fill(sim->ctx, from);
+    if (!err)
+        err = jx_sim_restart(sim);
+    if (err)
+        jx_flash_close(sim);
+    else
+        *out = sim;
+    return err;
+}
+
 uint32_t jx_sim_op_count(const jx_flash *sim)
 {
     const struct jx_sim *s = jx_sim_of(sim);

@@ -267,6 +267,8 @@ int jx_decompress(jx_compressor *c, int compr, const void *data, uint32_t csize,
 /* Memory that keeps the rules and records each program, erase, OOB program and sync with its data,
  * from start (size_bytes, or NULL for all erased). */
 int jx_sim_open(const struct jx_geometry *geo, const void *start, jx_flash **out);
+/* The same from what any device holds, OOB and bad blocks too. */
+int jx_sim_clone(jx_flash *from, jx_flash **out);
 
 enum jx_sim_kind { JX_SIM_PROG = 0, JX_SIM_ERASE = 1, JX_SIM_OOB = 2, JX_SIM_SYNC = 3, JX_SIM_BAD = 4 };
 struct jx_sim_op {
@@ -616,10 +618,11 @@ typedef struct jx_judge jx_judge;
  * in a thread of its own. JX_EINVAL, JX_ENOMEM. */
 int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
                   jx_judge **out);
-/* Builds every crash state of the wanted families (enum jx_fault) whose cut lies in [from, to), drops those that were there
- * before (jx_flash_hash), and asks each reader for its tree. to: at most operations + 1. Between the operation that
- * shows the new tree and those before it nothing but old, after it nothing but new is right; that operation must lie in
- * [prepared, committed). Failures: the first max of them. JX_OK, whatever was found; JX_EINVAL, JX_ENOMEM. */
+/* Builds every crash state of the wanted families (enum jx_fault; tear 0 belongs to JX_F1_CUT alone here) whose cut lies in
+ * [from, to), drops those that were there before (jx_flash_hash), and asks each reader for its tree. to: at most
+ * operations + 1. Between the operation that shows the new tree and those before it nothing but old, after it nothing but
+ * new is right; that operation must lie in [prepared, committed). Failures: the first max of them. JX_OK, whatever was
+ * found; JX_EINVAL, JX_ENOMEM. */
 int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, struct jx_judgement *out,
                   struct jx_failure *failures, uint32_t max);
 void jx_judge_close(jx_judge *j);

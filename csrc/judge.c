@@ -307,7 +307,7 @@ int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, stru
     check_commit(j, from, err ? from : to);
     for (uint32_t cut = from; cut < to && !err; cut++) {
         err = jx_crash_tears(j->sim, cut, faults, &tears);
-        for (uint32_t tear = 0; tear < tears && !err; tear++)
+        for (uint32_t tear = faults & JX_F1_CUT ? 0 : 1; tear < tears && !err; tear++)
             err = judge_state(j, cut, tear);
     }
     jx_table_close(&j->seen);

@@ -186,6 +186,58 @@ def apply(target, manifest, source, strategy, readers, medium, as_json, quiet) -
 
 @cli.command()
 @target_argument
+@click.argument("manifest")
+@from_option
+@strategy_option
+@reader_option
+@click.option("--faults", default="all", show_default=True, metavar="F1,F2...", help="Kinds of faults to try.")
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="1: recover is run after each cut between two operations; 2: after every cut, and is cut again everywhere.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only a sample of N crash images at most.")
+@click.option("--jobs", "-j", type=click.IntRange(1, 256), help="Threads.  [default: one for each processor]")
+@click.option("--replay", "token", metavar="TOKEN", help="Build this one crash image, keep it, and say what differs.")
+@click.option("--output", "-o", metavar="IMAGE", help="With --replay: where to keep it.  [default: named by the token]")
+@medium_options
+@json_option
+@quiet_option
+@click.pass_context
+def torture(
+    ctx, target, manifest, source, strategy, readers, faults, depth, limit, jobs, token, output, medium, as_json, quiet
+) -> None:
+    """Upgrade a copy of TARGET in memory and cut the power everywhere: each crash image is old, new, or a failure.
+
+    TARGET is not written. Exit status 1 where the promise is broken.
+    """
+    from jffs2tx import ops, output_torture
+    from jffs2tx import output as out
+    from jffs2tx.manifest import Manifest
+    from jffs2tx.progress import reporter
+    from jffs2tx.source import Source
+
+    if output and not token:
+        raise click.UsageError("-o keeps the image of --replay", ctx)
+    tree = Manifest.parse(Path(manifest).read_bytes())
+    with Source(source) as files, opened(target, medium) as image, reporter(quiet) as progress:
+        upgrade = {"manifest": tree, "source": files, "strategy": strategy, "readers": readers, "progress": progress}
+        if token:
+            facts = ops.replay(image, token=token, output=Path(output) if output else None, **upgrade)
+        else:
+            facts = ops.torture(image, faults=faults, depth=depth, limit=limit, jobs=jobs, **upgrade)
+    if as_json:
+        out.result(facts, as_json)
+    else:
+        (output_torture.replay if token else output_torture.table)(facts)
+    if facts.get("failure_count"):
+        ctx.exit(FOUND)
+
+
+@cli.command()
+@target_argument
 @medium_options
 @json_option
 @quiet_option

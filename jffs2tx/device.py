@@ -91,6 +91,8 @@ class Flash:
         self._handle = handle
         #: Raises Busy where somebody has begun to use the device in a way that forbids the commit.
         self.check_users: Callable[[], None] = lambda: None
+        #: Told the name of each phase of an upgrade on this flash when it ends.
+        self.on_phase: Callable[[str], None] = lambda phase: None
 
     @classmethod
     def memory(cls, geometry: Geometry, content: bytes = b"") -> Flash:
@@ -130,6 +132,17 @@ class Flash:
         start = content + b"\xff" * (geometry.size - len(content))
         check(lib.jx_sim_open(geometry.to_c(), start, out), doing="making a simulator")
         return cls(out[0])
+
+    def simulate(self) -> Flash:
+        """A simulator that begins with what this device holds, OOB and bad blocks too. Raises MediumError."""
+        out = ffi.new("jx_flash **")
+        check(lib.jx_sim_clone(self.handle, out), doing="copying the medium")
+        return Flash(out[0])
+
+    @property
+    def operations(self) -> int:
+        """Of a simulator: how many programs, erases and syncs it has recorded."""
+        return lib.jx_sim_op_count(self.handle)
 
     @property
     def handle(self):

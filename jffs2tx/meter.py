@@ -35,6 +35,7 @@ class Meter:
             yield
         finally:
             after, end = self._flash.stats, time.monotonic()
+            self._flash.on_phase(name)
             self.work.append(
                 Work(
                     name,

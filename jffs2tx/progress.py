@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-#: progress(phase, done, total), both in bytes.
+#: progress(phase, done, total), both in bytes, or in what COUNTED says of the phase.
 ProgressCallback = Callable[[str, int, int], None]
+COUNTED = {"torture": "images"}
+FIRST_ESTIMATE_SECONDS = 5
 
 
 @contextmanager
@@ -27,30 +30,59 @@ def reporter(quiet: bool = False, stream: TextIO | None = None) -> Iterator[Prog
 @contextmanager
 def _bars(stream: TextIO) -> Iterator[ProgressCallback]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description:10}"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description:10}"),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(file=stream)) as bars:
         tasks: dict[str, int] = {}
 
         def report(phase: str, done: int, total: int) -> None:
+            amount = _amount(phase, done, total)
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
-            bars.update(tasks[phase], completed=done, total=total)
+                tasks[phase] = bars.add_task(phase, total=total, amount=amount)
+            bars.update(tasks[phase], completed=done, total=total, amount=amount)
 
         yield report
 
 
 def _lines(stream: TextIO) -> ProgressCallback:
+    """What is counted takes long: its lines say how long, the first of them soon."""
     tenths: dict[str, int] = {}
+    begun: dict[str, float] = {}
+    estimated: set[str] = set()
 
     def report(phase: str, done: int, total: int) -> None:
         tenth = 10 * done // total if total else 10
-        if tenth > tenths.get(phase, 0):
-            tenths[phase] = tenth
-            print(f"{phase}: {format_bytes(done)} of {format_bytes(total)} ({10 * tenth} %)", file=stream, flush=True)
+        seconds = time.monotonic() - begun.setdefault(phase, time.monotonic())
+        soon = phase in COUNTED and phase not in estimated and seconds > FIRST_ESTIMATE_SECONDS
+        if tenth <= tenths.get(phase, -1 if phase in COUNTED else 0) and not soon:
+            return
+        tenths[phase] = tenth
+        left = ""
+        if phase in COUNTED and 0 < done < total and seconds:
+            estimated.add(phase)
+            left = f", about {format_seconds(seconds / done * (total - done))} left"
+        print(f"{phase}: {_amount(phase, done, total)} ({100 * done // (total or 1)} %){left}", file=stream, flush=True)
 
     return report
+
+
+def _amount(phase: str, done: int, total: int) -> str:
+    if phase in COUNTED:
+        return f"{done:,} of {total:,} {COUNTED[phase]}"
+    return f"{format_bytes(done)} of {format_bytes(total)}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A span of time for people: '40 s', '12 min', '3.5 h'."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def format_bytes(count: int) -> str:

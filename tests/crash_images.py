@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from jffs2tx._ffi import lib
 from jffs2tx.device import Flash, Geometry
+from jffs2tx.faults.trees import digest, facts_on
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.manifest import Entry
 
-from .crashes import Case, Recording, cases, digest, facts_on, judge, record
+from .crashes import FAULTS, Case, CaseRecording, cases, judge, record
 
 _LAB_TYPES = {
     "file": "reg",
@@ -91,22 +92,22 @@ def _content(*flashes: Flash) -> dict[str, bytes]:
     return found
 
 
-def _picked(recording: Recording, count: int, commit_cut: int) -> list[tuple[int, int]]:
+def _picked(recording: CaseRecording, count: int, commit_cut: int) -> list[tuple[int, int]]:
     """Cuts and tears, `count` of them at most, no two alike."""
     rnd = random.Random(str(recording.case))
     stages = [range(commit_cut - 1), [commit_cut - 1], range(commit_cut, recording.operations + 1)]
     picked: dict[tuple[int, int], None] = {}
     for i in range(20 * count):
         cut = rnd.choice(stages[i % 3]) if len(stages[i % 3]) else 0
-        picked[cut, rnd.randrange(recording.tears(cut))] = None
+        picked[cut, rnd.randrange(recording.tears(cut, FAULTS))] = None
         if len(picked) == count:
             break
     return sorted(picked)
 
 
-def _whole(recording: Recording, count: int, commit_cut: int) -> list[tuple[int, int]]:
+def _whole(recording: CaseRecording, count: int, commit_cut: int) -> list[tuple[int, int]]:
     """Every cut between two operations, and `count` tears of the one that decides."""
-    tears = recording.tears(commit_cut - 1)
+    tears = recording.tears(commit_cut - 1, FAULTS)
     torn = {(commit_cut - 1, tears * (i + 1) // (count + 1)) for i in range(count)}
     return sorted({(cut, 0) for cut in range(recording.operations + 1)} | torn)
 
@@ -115,16 +116,17 @@ def samples_of(case: Case, count: int, pick=_picked) -> Iterator[Sample]:
     """pick: (recording, count, commit_cut) -> cuts and tears."""
     recording = record(case)
     commit_cut = judge(recording, faults=lib.JX_F1_CUT).commit_cut or 1
-    old, new = (tree_lines(facts_on(flash)) for flash in (recording.start, recording.sim))
-    content = _content(recording.start, recording.sim)
+    with recording.at(0) as start:
+        old, new = (tree_lines(facts_on(flash)) for flash in (start, recording.sim))
+        content = _content(start, recording.sim)
     with Flash.memory(case.device) as flash:
         for cut, tear in pick(recording, count, commit_cut):
-            recording.build(cut, tear, flash)
+            recording.build(cut, tear, flash, FAULTS)
             seen = "old" if digest(flash) == recording.old_digest else "new"
             expected = "either" if cut == commit_cut - 1 and tear else "old" if cut < commit_cut else "new"
             yield Sample(
                 token=f"{case}:c{cut}.t{tear}",
-                what=recording.describe(cut, tear),
+                what=recording.describe(cut, tear, FAULTS),
                 geometry=case.device,
                 endian=case.endian,
                 image=flash.read(0, case.device.size),

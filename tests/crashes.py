@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from functools import cache
 from unittest import mock
 
+from jffs2tx import faults as faults_lab
 from jffs2tx import upgrade
-from jffs2tx._ffi import check, ffi, lib
+from jffs2tx._ffi import check, lib
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import NoSpace
-from jffs2tx.filesystem import ENDIANS, FileSystem
-from jffs2tx.manifest import Entry
+from jffs2tx.faults import VIEWERS, Failure, Judge, Place, Recording, Viewer
+from jffs2tx.faults.trees import facts, facts_on
+from jffs2tx.filesystem import FileSystem
 from jffs2tx.mkfs import make_filesystem
 from jffs2tx.readers import named
-from jffs2tx.staging import Run
 from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import old_tree
 
@@ -45,19 +46,6 @@ STRATEGIES = {
     "nand2kbe": ("seal", "lift"),
 }
 IN_BIG_ENDIAN = ("type-change", "xattr", "devices", "metadata")
-
-#: What a stock reader can be: (summary support, bytes of a block that it looks at before it takes it for empty).
-READERS = ((1, 256), (0, 256), (1, 1024), (0, 1024))
-
-FAILURES = {
-    lib.JX_FAIL_THIRD: "neither tree",
-    lib.JX_FAIL_EARLY: "new before the commit",
-    lib.JX_FAIL_LOST: "old after the commit",
-    lib.JX_FAIL_RECOVER: "recover failed",
-    lib.JX_FAIL_CHANGED: "recover changed the tree",
-    lib.JX_FAIL_AGAIN: "a second recover had work to do",
-    lib.JX_FAIL_UNSETTLED: "not settled after recover",
-}
 
 
 @dataclass(frozen=True)
@@ -92,9 +80,9 @@ class Case:
         return "big" if self.geometry.endswith("be") else "little"
 
     @property
-    def promised(self) -> tuple[tuple[int, int], ...]:
+    def promised(self) -> tuple[Viewer, ...]:
         """The readers for whom the strategy keeps the promise."""
-        return tuple(reader for reader in READERS if self.strategy != "seal" or reader[0])
+        return tuple(viewer for viewer in VIEWERS if self.strategy != "seal" or viewer.summary)
 
 
 def cases() -> list[Case]:
@@ -107,73 +95,23 @@ def cases() -> list[Case]:
     ]
 
 
-def parse_token(token: str) -> tuple[Case, int, int]:
+def parse_token(token: str) -> tuple[Case, Place]:
     """Raises ValueError."""
-    match = re.fullmatch(r"(\w+):(\w+):([\w-]+):c(\d+)\.t(\d+)", token)
+    match = re.fullmatch(r"(\w+):(\w+):([\w-]+):(.+)", token)
     case = Case(*match.groups()[:3]) if match else None
     if case not in cases():
         raise ValueError(f"{token!r} is no token such as nand2k:seal:rename-dir:c17.t3")
-    return case, int(match[4]), int(match[5])
+    return case, Place.parse(match[4])
 
 
 # ---- recording -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Recording:
-    """A transaction on a simulator, with the number of operations at which its parts ended."""
+class CaseRecording(Recording):
+    """The recording of a case. Tears are numbered by FAULTS."""
 
-    case: Case
-    sim: Flash
-    start: Flash  # as it was before
-    prepared: int = 0
-    committed: int = 0
-    old_digest: bytes = b""
-    new_digest: bytes = b""
-
-    @property
-    def operations(self) -> int:
-        return lib.jx_sim_op_count(self.sim.handle)
-
-    def tears(self, cut: int, faults: int = FAULTS) -> int:
-        count = ffi.new("uint32_t *")
-        check(lib.jx_crash_tears(self.sim.handle, cut, faults, count))
-        return count[0]
-
-    def build(self, cut: int, tear: int, out: Flash, faults: int = FAULTS) -> None:
-        check(lib.jx_crash_build(self.sim.handle, cut, faults, tear, out.handle))
-
-    def describe(self, cut: int, tear: int, faults: int = FAULTS) -> str:
-        buffer = ffi.new("char[]", 200)
-        check(lib.jx_crash_describe(self.sim.handle, cut, faults, tear, buffer, len(buffer)))
-        return ffi.string(buffer).decode()
-
-    def close(self) -> None:
-        self.sim.close()
-        self.start.close()
-
-
-def facts(paths: dict[bytes, Entry], sha256) -> dict[bytes, Entry]:
-    """Entries that compare equal exactly where the trees do: files hashed, link groups named by their first path."""
-    first: dict[int, bytes] = {}
-    names: dict[int, int] = {}
-    for entry in paths.values():
-        if entry.inode is not None:
-            names[entry.inode] = names.get(entry.inode, 0) + 1
-    result = {}
-    for path, entry in sorted(paths.items()):
-        group = entry.inode if names.get(entry.inode, 0) > 1 else None
-        group = None if group is None else first.setdefault(group, path)
-        result[path] = replace(entry, inode=group, sha256=sha256(path, entry) if entry.type == "file" else None)
-    return result
-
-
-def facts_on(flash: Flash, **reader) -> dict[bytes, Entry]:
-    """The tree on a medium."""
-    with FileSystem(flash, **reader) as fs:
-        tree = old_tree(fs)
-        entries = {path: old.entry for path, old in tree.paths.items()}
-        return facts(entries, lambda path, _: tree.sha256(tree.paths[path].ino))
+    case: Case | None = None
 
 
 def transact(flash: Flash, change, case: Case, strategy: str, when: int) -> None:
@@ -219,33 +157,14 @@ def smallest_device(case: Case) -> Geometry:
     return geo
 
 
-def clone(flash: Flash) -> Flash:
-    out = ffi.new("jx_flash **")
-    check(lib.jx_flash_clone(flash.handle, out))
-    return Flash(out[0])
-
-
-def digest(flash: Flash) -> bytes:
-    with FileSystem(flash) as fs:
-        return fs.digest()
-
-
-def record(case: Case, start: Flash | None = None, change=None) -> Recording:
+def record(case: Case, start: Flash | None = None, change=None) -> CaseRecording:
     """Lands the case's change (or another one) on its old tree (or on what is there), and settles it."""
-    sim = start or start_flash(case)
-    recording = Recording(case, sim, clone(sim))
 
-    class Marked(Run):
-        def commit(self) -> None:
-            recording.prepared = recording.operations
-            super().commit()
-            recording.committed = recording.operations
+    def land(flash: Flash) -> None:
+        transact(flash, change or case.what.change, case, case.strategy, NOW)
 
-    recording.old_digest = digest(sim)
-    with mock.patch.object(upgrade, "Run", Marked):
-        transact(sim, change or case.what.change, case, case.strategy, NOW)
-    recording.new_digest = digest(sim)
-    return recording
+    recording = faults_lab.record(start or start_flash(case), land, viewers=case.promised)
+    return CaseRecording(**vars(recording), case=case)
 
 
 # ---- judging ---------------------------------------------------------------------------------------------------------
@@ -277,47 +196,23 @@ class Verdict:
         )
 
 
-def judge(
-    recording: Recording,
-    *,
-    faults: int = FAULTS,
-    recover_cuts: int = 0,
-    recover_tears: int = 0,
-    inner: int = 0,
-    plain: bool = False,
-) -> Verdict:
-    """See struct jx_judge_options."""
-    case = recording.case
-    options = ffi.new("struct jx_judge_options *")
-    options.old_digest, options.new_digest = recording.old_digest, recording.new_digest
-    options.prepared, options.committed = recording.prepared, recording.committed
-    options.recover_cuts, options.recover_tears, options.inner_faults = recover_cuts, recover_tears, inner
-    options.plain = plain
-    readers = ffi.new("struct jx_reader[]", [(ENDIANS[case.endian], *reader) for reader in case.promised])
-    out = ffi.new("struct jx_judgement *")
-    failures = ffi.new("struct jx_failure[]", 50)
+def judge(recording: CaseRecording, *, faults: int = FAULTS, **how) -> Verdict:
+    """how: see Judge."""
     begin = time.perf_counter()
-    judge = ffi.new("jx_judge **")
-    check(lib.jx_judge_open(recording.sim.handle, options, readers, len(readers), judge), doing=f"judging {case}")
-    code = lib.jx_judge_cuts(judge[0], faults, 0, recording.operations + 1, out, failures, len(failures))
-    lib.jx_judge_close(judge[0])
-    check(code, doing=f"judging {case}")
+    with Judge(recording, **how) as one:
+        tally = one.all(faults)
     seconds = time.perf_counter() - begin
-    told = [_tell(recording, failures[i], faults) for i in range(min(out.failures, len(failures)))]
-    counts = (out.states, out.distinct, out.seen_old, out.seen_new, out.seen_third, out.recovered, out.inner)
-    return Verdict(case, recording.operations, seconds, *counts, out.commit_cut, out.failures, told)
+    told = [_tell(recording, failure, faults) for failure in tally.failures]
+    counts = (tally.states, tally.distinct, tally.seen_old, tally.seen_new, tally.seen_third)
+    done = (tally.recovered, tally.inner, one.commit_cut, tally.failure_count)
+    return Verdict(recording.case, recording.operations, seconds, *counts, *done, told)
 
 
-def _tell(recording: Recording, failure, faults: int) -> str:
-    summary, empty = recording.case.promised[failure.reader]
-    where = f"{recording.case}:c{failure.cut}.t{failure.tear}"
-    if failure.inner_cut != 0xFFFFFFFF:
-        where += f", and inside recover c{failure.inner_cut}.t{failure.inner_tear}"
-    error = f" ({ffi.string(lib.jx_strerror(failure.error)).decode()})" if failure.error else ""
+def _tell(recording: CaseRecording, failure: Failure, faults: int) -> str:
+    place = failure.place
     return (
-        f"{where}: {FAILURES[failure.kind]}{error}, reader {'with' if summary else 'without'} summary, {empty}; "
-        f"{recording.describe(failure.cut, failure.tear, faults)}; prepared at {recording.prepared}, "
-        f"committed at {recording.committed}, {recording.operations} operations"
+        f"{recording.case}:{place}: {failure}; {recording.describe(place.cut, place.tear, faults)}; prepared at "
+        f"{recording.prepared}, committed at {recording.committed}, {recording.operations} operations"
     )
 
 
@@ -338,11 +233,10 @@ def judge_another(recording: Recording, *, every: int = 1) -> tuple[int, list[st
     case = recording.case
     for cut in range(0, recording.operations + 1, every):
         sim = Flash.simulator(case.device)
-        recording.build(cut, 0, sim)
+        recording.build(cut, 0, sim, lib.JX_F1_CUT)
         with sim:
             second = record(case, sim, another)
             verdict = judge(second, faults=lib.JX_F1_CUT, recover_cuts=1)
-            second.start.close()
         states += verdict.states
         failures += [f"after c{cut}.t0: {failure}" for failure in verdict.failures]
     return states, failures

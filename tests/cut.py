@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jffs2tx._ffi import lib
-from jffs2tx.device import Flash
-from jffs2tx.errors import Jffs2txError
-from jffs2tx.manifest import escape_path
+from jffs2tx.faults.replay import rebuild, sights
 
-from .crashes import Case, Recording, Verdict, cases, facts_on, judge, judge_another, parse_token, record
+from .crashes import FAULTS, Case, Verdict, cases, judge, judge_another, parse_token, record
 
 ANOTHER_EVERY = 5  # of the cuts after which another transaction is landed, and cut
 
@@ -77,49 +75,18 @@ def run_all(wanted: list[Case], jobs: int) -> int:
 # ---- one of them -----------------------------------------------------------------------------------------------------
 
 
-def differences(seen: dict, wanted: dict) -> list[str]:
-    lines = []
-    for path in sorted(seen.keys() | wanted.keys()):
-        name = escape_path(path).decode()
-        if path not in seen:
-            lines.append(f"    - {name} is missing")
-        elif path not in wanted:
-            lines.append(f"    + {name} should not be there")
-        elif seen[path] != wanted[path]:
-            lines.append(f"    ! {name}: {seen[path]}\n      instead of {wanted[path]}")
-    return lines
-
-
-def show(recording: Recording, image: Flash) -> None:
-    """What each reader sees."""
-    trees = {"old": facts_on(recording.start), "new": facts_on(recording.sim)}
-    for summary, empty in recording.case.promised:
-        print(f"  reader {'with' if summary else 'without'} summary, {empty} bytes: ", end="")
-        try:
-            seen = facts_on(image, endian=recording.case.endian, summary=bool(summary), empty_scan=empty)
-        except Jffs2txError as error:
-            print(f"cannot read it: {error}")
-            continue
-        match = [name for name, tree in trees.items() if tree == seen]
-        print(f"the {match[0]} tree" if match else "NEITHER TREE")
-        for name, tree in () if match else trees.items():
-            print(f"   beside the {name} tree:", *differences(seen, tree), sep="\n")
-
-
 def show_token(token: str, output: Path | None) -> None:
-    case, cut, tear = parse_token(token)
-    recording = record(case)
-    with Flash.memory(case.device) as image:
-        recording.build(cut, tear, image)
-        print(f"{token}: {recording.describe(cut, tear)}")
+    case, place = parse_token(token)
+    with record(case) as recording, rebuild(recording, FAULTS, place) as image:
+        print(f"{token}: {recording.describe(place.cut, place.tear, FAULTS)}")
         print(
             f"  {recording.operations} operations, prepared at {recording.prepared}, committed at {recording.committed}"
         )
-        show(recording, image)
+        for sight in sights(recording, image):
+            print(*sight.sentences(), sep="\n")
         output = output or Path(token.replace(":", "-") + ".img")
         output.write_bytes(image.read(0, case.device.size))
         print(f"  saved as {output}")
-    recording.close()
 
 
 def main() -> int:

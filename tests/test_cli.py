@@ -280,7 +280,7 @@ def test_help(capsys, command):
 
 def test_the_commands_of_the_contract():
     assert list(cli.commands) == [
-        "manifest", "plan", "apply", "recover", "status", "dump", "ls", "cat", "extract", "check", "mkfs",
+        "manifest", "plan", "apply", "torture", "recover", "status", "dump", "ls", "cat", "extract", "check", "mkfs",
     ]  # fmt: skip
 
 

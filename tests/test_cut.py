@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from jffs2tx._ffi import lib
+from jffs2tx.faults import VIEWERS
+from jffs2tx.faults.trees import digest
 
 from .crash_images import samples_of
-from .crashes import STRATEGIES, Case, cases, digest, judge, judge_another, parse_token, record, start_flash, transact
+from .crashes import STRATEGIES, Case, cases, judge, judge_another, parse_token, record, start_flash, transact
 from .scenarios import NOW, SCENARIOS
 
 #: Those with thousands of programs.
@@ -122,7 +124,7 @@ def test_what_no_reader_was_promised_is_seen():
     """A sealed set is not there for a reader without summary support: that one sees the new tree late, as said."""
     recording = record(the_case("nand2k:seal:replace"))
     promised = judge(recording, faults=lib.JX_F1_CUT)
-    recording.case = Case("nand2k", "lift", "replace")  # whose promise is to all readers
+    recording.viewers = VIEWERS
     verdict = judge(recording, faults=lib.JX_F1_CUT)
     recording.close()
     assert not promised.failure_count and verdict.commit_cut > promised.commit_cut

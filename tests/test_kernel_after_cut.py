@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from jffs2tx.errors import Jffs2txError, NoSpace, StrategyError
+from jffs2tx.faults.trees import facts_on
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.readers import named
@@ -23,7 +24,7 @@ from jffs2tx.upgrade import apply_upgrade, recover, wanted_tree
 from . import actions, trees
 from .crash_images import Sample, samples_of, tree_lines
 from .crashes import Case as Transaction
-from .crashes import cases, facts_on
+from .crashes import cases
 from .lab.fixture import lab  # noqa: F401
 from .lab.lab import Case, Result, call, gc, mount, read_back, remount, umount
 from .lab.lab import tree as see

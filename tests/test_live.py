@@ -9,11 +9,12 @@ from jffs2tx import upgrade as engine
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.errors import Busy, NoSpace
+from jffs2tx.faults.trees import digest
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.readers import named
 from jffs2tx.transaction import Transaction
 
-from .crashes import STRATEGIES, Case, digest, judge, record, start_flash
+from .crashes import STRATEGIES, Case, judge, record, start_flash
 from .images import block, inode
 from .lab.lab import cleanmarkers, mount, program, read_back, sh, tree, umount
 from .scenarios import NOW
@@ -121,7 +122,7 @@ def test_what_a_cut_left_waits():
     """A commit block of a cut transaction may be among what the running kernel reads: nothing is erased for it."""
     recording = record(Case("nand2k", "seal", "replace"))
     sim = Flash.simulator(recording.sim.geometry)
-    recording.build(recording.prepared, 0, sim)
+    recording.build(recording.prepared, 0, sim, lib.JX_F1_CUT)
     with FileSystem(sim) as fs:
         assert fs.status.state == "staged"
     check(lib.jx_sim_restart(sim.handle))

@@ -4,6 +4,21 @@ from jffs2tx.ops.check import check
 from jffs2tx.ops.dump import dump
 from jffs2tx.ops.extract import archive, extract
 from jffs2tx.ops.look import cat, ls, status
+from jffs2tx.ops.torture import replay, torture
 from jffs2tx.ops.upgrade import apply, mkfs, plan, recover
 
-__all__ = ["apply", "archive", "cat", "check", "dump", "extract", "ls", "mkfs", "plan", "recover", "status"]
+__all__ = [
+    "apply",
+    "archive",
+    "cat",
+    "check",
+    "dump",
+    "extract",
+    "ls",
+    "mkfs",
+    "plan",
+    "recover",
+    "replay",
+    "status",
+    "torture",
+]

@@ -20,7 +20,7 @@ TAG_BYTES = 16
 
 def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, readers: tuple[str, ...]) -> dict:
     """What apply would do, proved without a write. readers: names; none: Image.reader. Raises what would stop it."""
-    chosen = _chosen(image, readers)
+    chosen = chosen_readers(image, readers)
     with image.fs() as fs:
         outcome = upgrade.plan_upgrade(
             fs, upgrade.wanted_tree(manifest), source.open, readers=chosen, strategy=strategy
@@ -38,7 +38,7 @@ def apply(
     progress: ProgressCallback | None,
 ) -> dict:
     """Lands the manifest's tree as one transaction. An error before the commit leaves the old tree."""
-    chosen = _chosen(image, readers)
+    chosen = chosen_readers(image, readers)
     image.fs().close()  # what cannot be read at all is refused with the target's name
     corrected = image.flash.stats.ecc_corrected
     outcome = upgrade.apply_upgrade(
@@ -48,7 +48,7 @@ def apply(
         readers=chosen,
         strategy=strategy,
         endian=image.endian,
-        tag=hashlib.sha256(manifest.to_text()).digest()[:TAG_BYTES],
+        tag=tag_of(manifest),
         progress=progress,
     )
     with image.fs() as fs:
@@ -88,7 +88,13 @@ def mkfs(
     write_image(output, geometry, manifest, source.open, endian=endian, compression=compression, progress=progress)
 
 
-def _chosen(image: Image, names: tuple[str, ...]) -> tuple[Reader, ...]:
+def tag_of(manifest: Manifest) -> bytes:
+    """What the blocks of its transaction say of a manifest."""
+    return hashlib.sha256(manifest.to_text()).digest()[:TAG_BYTES]
+
+
+def chosen_readers(image: Image, names: tuple[str, ...]) -> tuple[Reader, ...]:
+    """Those named, or those of the target. Raises InvalidValue."""
     return named(names or (image.reader,))
 
 

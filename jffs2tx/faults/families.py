@@ -1,0 +1,43 @@
+"""The families of faults that a power cut is built from: see docs/TESTING.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jffs2tx._ffi import lib
+from jffs2tx.errors import InvalidValue
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of fault. `bit` is its enum jx_fault."""
+
+    name: str
+    bit: int
+    description: str
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("F1", lib.JX_F1_CUT, "cut between two operations"),
+        Family("F2", lib.JX_F2_PREFIX, "torn program: a prefix landed"),
+        Family("F3", lib.JX_F3_BITS, "torn program: some bits landed"),
+        Family("F4", lib.JX_F4_ORDER, "torn program: parts landed out of order"),
+        Family("F5", lib.JX_F5_ERASE, "torn erase"),
+    )
+}
+
+
+def families(names: Iterable[str]) -> tuple[Family, ...]:
+    """The families of these names, in their own order; `all` stands for every one. Raises InvalidValue."""
+    wanted = {name.strip().upper() for name in names}
+    unknown = sorted(wanted - FAMILIES.keys() - {"ALL"})
+    if unknown or not wanted:
+        raise InvalidValue(f"unknown fault '{', '.join(unknown).lower()}'; there are all, {', '.join(FAMILIES)}")
+    return tuple(family for family in FAMILIES.values() if "ALL" in wanted or family.name in wanted)
+
+
+def bits(chosen: Iterable[Family]) -> int:
+    return sum(family.bit for family in chosen)

@@ -1,0 +1,78 @@
+"""One crash image again, and in words what its readers see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jffs2tx._ffi import lib
+from jffs2tx.device import Flash
+from jffs2tx.errors import InternalError, InvalidValue, Jffs2txError
+from jffs2tx.faults.recording import Recording, Viewer
+from jffs2tx.faults.tokens import Place
+from jffs2tx.faults.trees import Facts, differences, facts_on
+from jffs2tx.upgrade import recover
+
+
+def rebuild(recording: Recording, faults: int, place: Place) -> Flash:
+    """The medium after that cut, as a simulator; the caller closes it. Raises InvalidValue: there is no such cut."""
+    _check(recording, faults, place)
+    image = recording.at(place.cut, place.tear, faults)
+    if place.inner is None:
+        return image
+    with image:
+        recover(image, endian=recording.endian)
+        again = Recording(image, recording.endian)
+        _check(again, lib.JX_F1_CUT, place.inner)
+        return again.at(place.inner.cut, place.inner.tear)
+
+
+def _check(recording: Recording, faults: int, place: Place) -> None:
+    if place.cut > recording.operations or place.tear >= recording.tears(place.cut, faults):
+        raise InvalidValue(f"there is no crash image {place}: {recording.operations} operations were recorded")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one reader sees: `tree` is old, new or neither; then how it differs from both, and why it cannot be read."""
+
+    viewer: Viewer
+    tree: str
+    beside_old: tuple[str, ...] = ()
+    beside_new: tuple[str, ...] = ()
+    error: str | None = None
+
+    def sentences(self) -> Iterator[str]:
+        """For people, the nearer tree first."""
+        if self.error is not None:
+            yield f"{self.viewer} cannot mount it: {self.error}"
+        elif self.tree != "neither":
+            yield f"{self.viewer} sees the {self.tree} tree"
+        else:
+            yield f"{self.viewer} sees NEITHER TREE"
+            beside = sorted((("old", self.beside_old), ("new", self.beside_new)), key=lambda one: len(one[1]))
+            for name, lines in beside:
+                paths = "1 path differs" if len(lines) == 1 else f"{len(lines)} paths differ"
+                yield f"  beside the {name} tree {paths}:"
+                yield from (f"    {line}" for line in lines)
+
+
+def sights(recording: Recording, image: Flash) -> list[Sight]:
+    """What each reader of the recording sees on a crash image."""
+    with recording.at(0) as start:
+        trees = {"old": facts_on(start, endian=recording.endian)}
+    with recording.at(recording.operations) as end:
+        trees["new"] = facts_on(end, endian=recording.endian)
+    return [_sight(viewer, trees, image, recording.endian) for viewer in recording.viewers]
+
+
+def _sight(viewer: Viewer, trees: dict[str, Facts], image: Flash, endian: str) -> Sight:
+    try:
+        seen = facts_on(image, endian=endian, summary=viewer.summary, empty_scan=viewer.empty_scan)
+    except InternalError:
+        raise
+    except Jffs2txError as error:
+        return Sight(viewer, "neither", error=str(error))
+    beside = {name: tuple(differences(seen, tree)) for name, tree in trees.items()}
+    tree = next((name for name, lines in beside.items() if not lines), "neither")
+    return Sight(viewer, tree, beside["old"], beside["new"])
