@@ -145,7 +145,7 @@ def test_many_broken_files_at_once():
     bad = [inode(2 + i, 1, b"data" * 3)[:-1] + b"?" for i in range(len(names))]
     assert sum(map(len, nodes)) < ERASE
     with Flash.memory(NOR, block(*nodes) + block(*bad[:100]) + block(*bad[100:])) as flash:
-        files = {name: b"mended" for name in names[::2]}
+        files = dict.fromkeys(names[::2], b"mended")
         apply(flash, files)
         assert {path: data for path, (_, data) in tree_of(flash).items() if path} == files
 

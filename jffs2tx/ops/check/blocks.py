@@ -33,17 +33,23 @@ def unreadable_pages(survey: Survey) -> Iterator[Finding]:
 
 
 def noise(survey: Survey) -> Iterator[Finding]:
-    """Runs of it that are not wholly 0: those the kernel passes over in silence, and writers leave some. What is left
-    of a container header stands in a block of ours, whose transaction is told as unfinished.
+    """Runs of it that are not wholly 0: those the kernel passes over in silence, and writers leave some. What follows a
+    bad header is the rest of its node; what is left of a container header stands in a block of ours, whose transaction
+    is told as unfinished.
     """
     ours = {block.offset for block in survey.blocks() if block.tag}
     for index in survey.indices(0, verdict=lib.JX_V_NOISE):
         run = survey.nodes[index]
-        if run.offset - run.offset % survey.erase_size in ours:
+        if run.offset - run.offset % survey.erase_size in ours or _follows_bad_header(survey, index):
             continue
         content = survey.read(run.offset, run.totlen)
         if content.strip(b"\0"):
             yield Finding(kinds.NOISE, f"{run.totlen} bytes that are no node: {content[:8].hex(' ')} …", run.offset)
+
+
+def _follows_bad_header(survey: Survey, index: int) -> bool:
+    before, run = survey.nodes[max(index - 1, 0)], survey.nodes[index]
+    return before.verdict == lib.JX_V_BAD_HEADER and before.offset + before.totlen == run.offset
 
 
 def unknown_nodes(survey: Survey) -> Iterator[Finding]:

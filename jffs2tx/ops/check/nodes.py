@@ -32,10 +32,10 @@ def bad_headers(survey: Survey) -> Iterator[Finding]:
 
 
 def bad_nodes(survey: Survey) -> Iterator[Finding]:
-    """By their CRC or by their length."""
+    """By their CRC or by their length. A summary may speak of nodes that are not there at all: it tells of those."""
     for index in range(survey.node_count):
         node = survey.nodes[index]
-        if node.verdict != lib.JX_V_BAD_NODE:
+        if node.verdict != lib.JX_V_BAD_NODE or not survey.header_stands(node):
             continue
         if _node_crc_holds(survey, node):
             yield Finding(kinds.BAD_LENGTH, "the length of a node does not suit what it holds", node.offset)
@@ -80,13 +80,13 @@ def bad_data(survey: Survey) -> Iterator[Finding]:
 def _bad_data_of(survey: Survey, ino: int, bad: list[int]) -> Iterator[Finding]:
     path = survey.path(ino)
     newest = survey.newest(ino)
-    inode = survey.inode(ino)
-    extents = survey.fs.extents_ino(ino) if path is not None and inode.error is None else []
+    readable = path is not None and survey.inode(ino).error is None
+    extents = survey.fs.extents_ino(ino) if readable else []
     for index in bad:
         node = survey.nodes[index]
         place = f"bytes {node.file_offset} to {node.file_offset + node.dsize} of inode {ino}, version {node.version}"
         outdone = newest is not None and survey.nodes[newest].version > node.version
-        if path is None or (outdone and _is_covered(survey, node, extents, inode.size)):
+        if path is None or (outdone and _is_covered(survey, node, extents, survey.nodes[newest].isize)):
             yield Finding(
                 kinds.STALE_BAD_DATA, f"data that nothing shows fail their CRC: {place}", node.offset, path, ino
             )

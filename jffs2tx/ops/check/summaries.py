@@ -88,8 +88,10 @@ def _entries(survey: Survey, start: int, block) -> Iterator[tuple[object, bytes]
 
 def _fault(survey: Survey, entry, name: bytes, node) -> str | None:
     """What is wrong with an entry, given the record of the node that stands where it says."""
-    if node is None or node.verdict not in _THERE or node.nodetype != entry.nodetype or node.totlen != entry.totlen:
+    if node is None or node.nodetype != entry.nodetype or not survey.header_stands(node):
         return "there is none of this type and length"
+    if node.verdict not in _THERE:
+        return None  # it is there, and told as damaged
     if entry.nodetype == lib.JX_NODE_INODE:
         said, real = (entry.ino, entry.version), (node.ino, node.version)
     elif entry.nodetype == lib.JX_NODE_DIRENT:

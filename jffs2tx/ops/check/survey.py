@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.errors import Jffs2txError
 from jffs2tx.filesystem import PATH_MAX_BYTES, ROOT_INO, FileSystem
+from jffs2tx.format import ACCURATE, HEADER_BYTES
 from jffs2tx.image import Image
 from jffs2tx.progress import ProgressCallback
 
@@ -20,6 +21,7 @@ S_IFMT, S_IFDIR = 0o170000, 0o040000
 DT_SHIFT = 12  # d_type is the file type of a mode
 INODE_HEAD_BYTES = 68
 WHENCE_NOWHERE = "…"
+PATHS_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Survey:
         self.second_names: list[SecondName] = []
         self.name_count = 1  # the root
         self._inodes: dict[int, Inode] = {}
+        #: path(), which many findings in one directory ask for again and again.
+        self.path = lru_cache(PATHS_KEPT)(self._path)
         self._walk()
 
     # ---- the tree ----
@@ -99,7 +103,7 @@ class Survey:
         """Inode numbers of the tree, ascending, and what reading each says."""
         return ((ino, self.inode(ino)) for ino in sorted(self.places))
 
-    def path(self, ino: int) -> bytes | None:
+    def _path(self, ino: int) -> bytes | None:
         """Of an inode of the tree (None: it is not in it); the front is left out of what is longer than any path."""
         if ino not in self.places:
             return None
@@ -169,6 +173,13 @@ class Survey:
     def read(self, offset: int, length: int) -> bytes:
         """Bytes as the medium gives them, whatever ECC says. Raises MediumError."""
         return self.flash.read(offset, length, forgiving=True)
+
+    def header_stands(self, node) -> bool:
+        """Whether a node's header is where the record says, with the same type and length."""
+        header = ffi.new("struct jx_header *")
+        raw = self.read(node.offset, HEADER_BYTES)
+        good = lib.jx_decode_header(lib.jx_fs_endian(self.fs.handle), raw, header) == lib.JX_GOOD
+        return good and (header.nodetype | ACCURATE, header.totlen) == (node.nodetype, node.totlen)
 
     def head(self, index: int):
         """An inode node's fixed part, decoded: struct jx_inode."""
