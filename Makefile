@@ -80,6 +80,10 @@ build/testing/.installed: $(VENV)/.installed setup_cffi.py $(sort $(wildcard csr
 testing: build/testing/.installed ## the tests that need a build of their own (-DJX_TESTING)
 	PYTHONPATH=build/testing PYTHONSAFEPATH=1 $(VENV)/bin/pytest --import-mode=append -m testing -n $(JOBS) $(PYTEST_ARGS)
 
+.PHONY: mutants
+mutants: build/testing/.installed ## mistakes seeded in the engine, each caught by a test
+	PYTHONPATH=build/testing:. $(PYTHON) -P -m tests.mutants -j $(JOBS)
+
 .PHONY: lint
 lint: setup ## ruff, check and format
 	@$(VENV)/bin/ruff check --quiet .

@@ -101,6 +101,7 @@ struct jx_sim {
     size_t data_len, data_room;
     uint32_t cut_left; /* operations until the power goes; JX_NO_CUT: never */
     uint32_t fail_left; /* programs and erases until one fails; JX_NO_CUT: never */
+    uint32_t lie_left;  /* ... until one only says that it went well */
     uint32_t broken;   /* the eraseblock that fails since then; JX_NO_CUT: none */
     int dead;
 };

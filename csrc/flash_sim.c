@@ -66,6 +66,15 @@ static int wears_out(struct jx_sim *s, uint32_t off)
     return s->broken == block;
 }
 
+/* Whether the operation says that it went well, and did not. */
+static int lies(struct jx_sim *s)
+{
+    int now = s->lie_left == 0;
+    if (s->lie_left != JX_NO_CUT)
+        s->lie_left--;
+    return now;
+}
+
 static int sim_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
     const struct jx_sim *s = ctx;
@@ -82,18 +91,19 @@ static int program_recorded(struct jx_sim *s, uint32_t off, const void *buf, uin
     return err;
 }
 
-/* A failing program leaves its first half, in units that can be programmed. */
+/* A program that fails, or lies, leaves its first half, in units that can be programmed. */
 static int sim_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
 {
     struct jx_sim *s = ctx;
     int err = s->dead ? JX_ECUT : spend_power(s);
     if (err)
         return err;
-    if (!wears_out(s, off))
+    int lie = lies(s), worn = wears_out(s, off);
+    if (!worn && !lie)
         return program_recorded(s, off, buf, len);
     uint32_t unit = s->memory.geo.subpage_size_bytes, half = len / 2 / unit * unit;
     err = half ? program_recorded(s, off, buf, half) : JX_OK;
-    return err ? err : JX_EIO;
+    return err || !worn ? err : JX_EIO;
 }
 
 static int sim_erase(void *ctx, uint32_t off)
@@ -102,6 +112,8 @@ static int sim_erase(void *ctx, uint32_t off)
     int err = s->dead ? JX_ECUT : spend_power(s);
     if (!err && wears_out(s, off))
         err = JX_EIO;
+    if (!err && lies(s))
+        return JX_OK;
     if (!err)
         err = reserve(s, 0);
     if (!err)
@@ -197,7 +209,7 @@ int jx_sim_restart(jx_flash *sim)
     s->op_count = 0;
     s->data_len = 0;
     s->entries[0].fingerprint = hash[0];
-    s->cut_left = s->fail_left = s->broken = JX_NO_CUT;
+    s->cut_left = s->fail_left = s->lie_left = s->broken = JX_NO_CUT;
     s->dead = 0;
     return JX_OK;
 }
@@ -208,6 +220,15 @@ int jx_sim_fail_after(jx_flash *sim, uint32_t n)
     if (!s)
         return JX_EINVAL;
     s->fail_left = n;
+    return JX_OK;
+}
+
+int jx_sim_lie_after(jx_flash *sim, uint32_t n)
+{
+    struct jx_sim *s = jx_sim_of(sim);
+    if (!s)
+        return JX_EINVAL;
+    s->lie_left = n;
     return JX_OK;
 }
 

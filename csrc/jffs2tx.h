@@ -288,6 +288,10 @@ int jx_sim_cut_after(jx_flash *sim, uint32_t n);
  * then on every program and erase of that eraseblock fails (F8). UINT32_MAX: none. */
 int jx_sim_fail_after(jx_flash *sim, uint32_t n);
 
+/* The n-th program or erase from now (0: the next) says JX_OK, and is not what it says: of a program the first half is on the
+ * medium, an erase did nothing. UINT32_MAX: none. */
+int jx_sim_lie_after(jx_flash *sim, uint32_t n);
+
 /* Fault families of a torn operation; see docs. A bit mask. */
 enum jx_fault {
     JX_F1_CUT = 1,        /* the operation not at all (tear 0, always there), or whole (tear 0 of the next cut) */

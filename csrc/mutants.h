@@ -62,8 +62,7 @@
     X(attributed_adopted, "a staged file is taken over with attributes that would come to life") \
     /* collect.c */ \
     X(collect_unflushed, "a block is erased before the copies of its nodes are on the medium") \
-    X(collect_to_the_last, "garbage collection leaves no block free while it runs") \
-    X(collect_hidden, "garbage collection moves what a commit still hides")
+    X(collect_to_the_last, "garbage collection leaves no block free while it runs")
 
 #ifdef JX_TESTING
 #define JX_MUTANT_NUMBER(name, sentence) JX_MUTANT_##name,

@@ -154,3 +154,22 @@ def test_a_cut_anywhere_loses_nothing(name):
                 states += 1
         assert states > 20
         crashed.close()
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_cut_while_content_moves_loses_nothing(name):
+    """Files' data in the victims; F1 and F5."""
+    faults, count = lib.JX_F1_CUT | lib.JX_F5_ERASE, ffi.new("uint32_t *")
+    with tight(name, 4) as start, Flash.simulator(start.geometry, start.read(0, start.geometry.size)) as sim:
+        with FileSystem(start) as fs:
+            tree = fs.digest()
+            want = max(blocks for blocks in range(5, 13) if estimate(fs, blocks)[0])
+        done = collect(sim, want)
+        assert done.bytes_moved > start.geometry.erase_size and done.blocks_erased > 1
+        with Flash.memory(start.geometry) as crashed:
+            for cut in range(lib.jx_sim_op_count(sim.handle) + 1):
+                check(lib.jx_crash_tears(sim.handle, cut, faults, count))
+                for tear in range(count[0]):
+                    check(lib.jx_crash_build(sim.handle, cut, faults, tear, crashed.handle))
+                    with FileSystem(crashed) as fs:
+                        assert fs.digest() == tree, f"{name}:collect:c{cut}.t{tear}"

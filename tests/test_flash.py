@@ -480,3 +480,16 @@ def test_simulator_calls_on_another_device(function):
     args = [0] if function == "jx_sim_cut_after" else []
     want = 0 if function == "jx_sim_op_count" else lib.JX_EINVAL
     assert getattr(lib, function)(flash.handle, *args) == want
+
+
+@pytest.mark.parametrize("kind", [nor, nand])
+def test_a_lie_is_told_once(kind):
+    sim = simulator(kind())
+    page = max(sim.geo.write_size_bytes, 8)
+    assert lib.jx_sim_lie_after(sim.handle, 1) == 0
+    assert sim.prog(0, b"\x00" * page) == 0 and sim.prog(page, b"\x00" * page) == 0
+    assert sim.read(0, 2 * page) == b"\x00" * (page + page // 2) + b"\xff" * (page // 2)
+    assert lib.jx_sim_lie_after(sim.handle, 0) == 0
+    assert sim.erase(0) == 0 and sim.read(0, 1) == b"\x00"
+    assert sim.erase(0) == 0 and sim.read(0, 1) == b"\xff"
+    assert lib.jx_sim_lie_after(memory(kind()).handle, 0) == lib.JX_EINVAL

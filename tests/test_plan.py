@@ -99,6 +99,12 @@ def test_a_moved_file_keeps_its_inode():
     assert [u.path for u in result.unlinks] == [b"a/f"]
 
 
+def test_a_file_of_the_same_size_is_another_file():
+    before = tree(entry(b"a"), entry(b"a/f", "file", b"content"))
+    result = plan(before, tree(entry(b"a"), entry(b"g", "file", b"CONTENT")))
+    assert [e.path for e in result.inodes] == [b"g"]
+
+
 def test_a_link_group_stays_one_inode_and_parts_when_metadata_differ():
     before = tree(entry(b"a", "file", b"x", inode=1), entry(b"b", "file", b"x", inode=1))
     assert plan(before, before).is_empty
@@ -132,6 +138,16 @@ def test_too_many_changes_rebuild_the_cheapest_directories_that_suffice():
     after = before | tree(entry(b"etc/x", "file", b"2"), *(entry(n + b"/f", "file", b"y") for n in names))
     result = plan(before, after, on=medium(limit=500))
     assert result.strategy == "flip" and set(result.rebuilt) == {b"usr", *names}
+
+
+def test_a_replaced_name_counts_twice_in_a_flip():
+    """In a sealed set it is one dirent."""
+    names = [b"d/f%d" % i for i in range(10)]
+    before = tree(entry(b"d"), *(entry(name, "file", b"x") for name in names))
+    after = before | tree(*(entry(name, "file", b"y") for name in names))
+    for strategy, rebuilt in (("flip", (b"d",)), ("seal", ())):
+        on = medium(limit=600, strategies=(strategy,))
+        assert plan(before, after, strategy=strategy, on=on, readers=("linux-summary",)).rebuilt == rebuilt
 
 
 def test_names_of_the_root_that_fit_no_block_are_refused():

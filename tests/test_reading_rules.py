@@ -7,7 +7,7 @@ from jffs2tx.errors import Corrupt, LimitError, NotFound
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.format import NodeType, build, crc32
 from jffs2tx.transaction import Transaction
-from jffs2tx.upgrade import recover
+from jffs2tx.upgrade import tidy
 from tests.crafted import block, content, directory, dirent, inode, medium, obsolete, tree
 
 ROOT = directory(1)
@@ -75,7 +75,7 @@ def test_a_directory_keeps_its_time_when_the_block_with_its_newest_deletion_coul
     with FileSystem(flash) as fs:
         before = fs.digest()
         assert fs.stat("/").mtime == 77
-    recover(flash)
+    tidy(flash)
     with FileSystem(flash) as fs:
         assert fs.stat("/").mtime == 77
         assert fs.digest() == before

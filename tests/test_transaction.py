@@ -1,13 +1,25 @@
 """The API: what is asked for is what the tree becomes, all at once, whatever the medium has been through before."""
 
 import hashlib
+import random
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jffs2tx.device import Flash, Geometry
-from jffs2tx.errors import Exists, IsADirectory, NoSpace, NotADirectory, NotEmpty, NotFound, Refused, StrategyError
+from jffs2tx.errors import (
+    Exists,
+    IsADirectory,
+    NoSpace,
+    NotADirectory,
+    NotEmpty,
+    NotFound,
+    Refused,
+    SourceError,
+    StrategyError,
+)
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.mkfs import make_filesystem
@@ -22,6 +34,10 @@ GEOMETRIES = {
     "nand2k": Geometry("nand", 20 * 128 * KIB, 128 * KIB, 2048, 512, 38),
 }
 READERS = ("linux-summary+xattr",)
+
+
+def noise(seed, size):
+    return random.Random(seed).randbytes(size)
 
 
 def content_of(number, size):
@@ -144,6 +160,35 @@ def test_no_room_says_how_much_is_missing(flash):
     with pytest.raises(NoSpace, match=r"needs \d+ erased blocks .* reserve is \d+, .* \d+ are missing"):
         tx.commit()
     assert flash.read(0, flash.geometry.size) == before
+
+
+def test_blocks_that_an_upgrade_leaves_dead_are_erased(flash):
+    for number in range(2):
+        tx = transaction(flash)
+        tx.put("a/large", noise(number, 3 * flash.geometry.erase_size))
+        tx.commit()
+    with FileSystem(flash) as fs:
+        assert fs.space.dirty == 0
+
+
+def test_a_source_that_fails_while_it_is_staged_leaves_nothing_behind(flash):
+    before, runs = tree_of(flash), []
+    tx = transaction(flash)
+    tx.put("a/new", noise(1, 12_000))
+    tx.put("a/newer", noise(2, 12_000))
+    whole = tx._chunks
+
+    def chunks(entry):
+        runs.append(entry.path)
+        if len(runs) == 4:  # two files are read to prove the plan, then both again
+            raise SourceError("has changed meanwhile", path=entry.path)
+        return whole(entry)
+
+    with mock.patch.object(Transaction, "_chunks", lambda _, entry: chunks(entry)), pytest.raises(SourceError):
+        tx.commit()
+    assert tree_of(flash) == before
+    with FileSystem(flash) as fs:
+        assert fs.status.state == "none" and fs.space.dirty == 0
 
 
 def test_a_strategy_that_does_not_suit_is_refused(flash):

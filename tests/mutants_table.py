@@ -1,0 +1,93 @@
+"""For each seeded mistake (csrc/mutants.h, tests/mutants_python.py) the tests of which one must fail."""
+
+_CUT = "tests/test_cut.py::test_every_state_is_old_or_new"
+_WRITTEN = "tests/test_written.py::test_"
+_UNFINISHED = "tests/test_unfinished.py::test_"
+_TRANSACTION = "tests/test_transaction.py::test_"
+_PLAN = "tests/test_plan.py::test_"
+
+CAUGHT_BY = {
+    # writer.c
+    "program_unverified": (_WRITTEN + "what_a_chip_says_is_checked",),
+    "erase_unverified": (_WRITTEN + "an_erase_that_did_nothing_is_noticed", _WRITTEN + "what_a_chip_says_is_checked"),
+    "cleanmarker_trusted": (_CUT + "[nor:flip:replace]",),
+    "cleanmarker_kept": (_WRITTEN + "a_cleanmarker_goes_before_the_block_is_erased",),
+    "live_takes_dirty": ("tests/test_live.py::test_dead_blocks_are_no_room[nor-flip]",),
+    "reclaim_armed": (_WRITTEN + "an_interrupted_erase_of_a_dead_set_does_not_bring_it_out",),
+    "summary_short": (_CUT + "[nand512:swap:large-file]",),
+    "failed_block_left": (
+        "tests/test_wear.py::test_a_failing_block_is_marked_bad",
+        _WRITTEN + "an_error_means_the_old_tree",
+    ),
+    "round_forgotten": ("tests/test_wear.py::test_erases_go_round_the_chip[nand2k-seal]",),
+    # space.c, scan.c, index.c
+    "reserve_small": (_WRITTEN + "the_reserve_is_the_kernels",),
+    "deletion_dropped": (_WRITTEN + "a_deletion_stays_while_an_older_name_is_there_though_obsolete",),
+    "marker_dropped": (_CUT + "[nor:flip:xattr]",),
+    "time_dropped": (
+        "tests/test_reading_rules.py::test_a_directory_keeps_its_time_when_the_block_with_its_newest_deletion_could_go",
+    ),
+    "foreign_dropped": (_WRITTEN + "unknown_nodes_that_must_be_kept_are_kept",),
+    "number_of_hidden_reused": (_WRITTEN + "inode_numbers_follow_the_highest_on_the_medium",),
+    "version_of_hidden_reused": (_WRITTEN + "versions_follow_the_highest_on_the_medium_without_a_leap",),
+    # txn.c, txn_stage.c
+    "version_reused": (_WRITTEN + "versions_follow_the_highest_on_the_medium_without_a_leap",),
+    "version_leaps": (_WRITTEN + "versions_follow_the_highest_on_the_medium_without_a_leap",),
+    "commit_before_stage_ends": (_CUT + "[nand512:seal:replace]",),
+    "stale_commit_ignored": (_UNFINISHED + "a_transaction_begins_only_where_no_other_commit_waits[staged]",),
+    "abort_ascending": (_WRITTEN + "an_abort_erases_the_set_before_what_it_names",),
+    "abort_goes_on": (_WRITTEN + "an_abort_that_cannot_erase_the_set_leaves_what_it_names",),
+    "set_left": (_WRITTEN + "an_error_means_the_old_tree",),
+    "chip_believed": (_WRITTEN + "an_error_means_the_old_tree",),
+    "pair_missing": (_WRITTEN + "a_kernel_that_removes_a_replaced_name_brings_back_none",),
+    "size_zero": (_WRITTEN + "a_file_that_stays_keeps_its_size",),
+    "target_left_out": (_WRITTEN + "a_link_or_device_that_stays_repeats_its_data",),
+    "reference_apart": (_WRITTEN + "a_reference_stands_with_its_inode",),
+    "room_unchecked": (_WRITTEN + "nothing_is_written_where_the_reserve_would_be_touched",),
+    # the strategies
+    "flip_uncovered": (_CUT + "[nor:flip:replace]",),
+    "flip_set_first": (_CUT + "[nor:flip:replace]",),
+    "flip_one_container": (_WRITTEN + "no_single_bit_brings_out_a_hidden_set",),
+    "seal_uncovered": (_CUT + "[nand512:seal:replace]",),
+    "seal_marker_early": (_CUT + "[nand512:seal:replace]",),
+    "seal_page_shared": (
+        _CUT + "[nand512:seal:rename]",
+        _CUT + "[nand512:seal:delete]",
+        _CUT + "[nand512:seal:devices]",
+    ),
+    "seal_summary_short": (_CUT + "[nand512:seal:replace]",),
+    "seal_stays": (_WRITTEN + "a_commit_that_has_returned_depends_on_no_summary",),
+    "lift_low": (_CUT + "[nand2k:lift:replace]",),
+    # settle.c, glance.c, adopt.c
+    "newest_cleared_first": (_WRITTEN + "a_kernel_that_removes_a_replaced_name_brings_back_none",),
+    "superseded_kept": (_WRITTEN + "settled_says_only_what_is",),
+    "summary_marker_kept": ("tests/test_settle.py::test_superseded_names_lose_their_summary_too",),
+    "settled_early": (_WRITTEN + "settled_says_only_what_is",),
+    "live_settles": ("tests/test_live.py::test_only_empty_blocks_are_touched[nor:flip:replace]",),
+    "moved_unflushed": (_CUT + "[nand512:seal:replace]",),
+    "commits_last": (_UNFINISHED + "a_stale_commit_block_is_erased_before_anything_else",),
+    "one_round": (_CUT + "[nand512:seal:replace]", _CUT + "[nor:flip:recreated]"),
+    "tag_trusted": ("tests/test_recover.py::test_a_block_that_starts_otherwise_is_read_whole[nor-a commit tag]",),
+    "end_unseen": (
+        "tests/test_recover.py::test_a_block_that_starts_otherwise_is_read_whole[nor-the end of what was erased]",
+    ),
+    "last_adopted": (_UNFINISHED + "what_each_cut_staged_last_is_not_taken_over",),
+    "attributed_adopted": (_WRITTEN + "an_attribute_does_not_come_to_life_with_what_is_taken_over",),
+    # collect.c
+    "collect_unflushed": ("tests/test_collect.py::test_a_cut_while_content_moves_loses_nothing[nand512]",),
+    "collect_to_the_last": (
+        "tests/test_collect.py::test_it_does_what_was_planned_and_the_shortfall_is_exact[1-nand512]",
+    ),
+    # Python
+    "link_shared": (_PLAN + "a_rebuilt_directory_shares_no_symlink",),
+    "directory_shared": (_PLAN + "swap_rebuilds_the_way_to_a_deeper_change_and_shares_the_rest",),
+    "pair_uncounted": (_PLAN + "a_replaced_name_counts_twice_in_a_flip",),
+    "moved_by_size": (_PLAN + "a_file_of_the_same_size_is_another_file",),
+    "orphan_by_size": ("tests/test_resume.py::test_what_is_not_wanted_any_more_is_not_taken[nand2k]",),
+    "directory_metadata_left": (_CUT + "[nor:flip:dir-metadata]",),
+    "reader_unasked": (_PLAN + "seal_needs_readers_that_know_summaries",),
+    "first_attribute_unasked": (_PLAN + "the_first_attribute_needs_a_reader_that_copes",),
+    "not_aborted": (_TRANSACTION + "a_source_that_fails_while_it_is_staged_leaves_nothing_behind[nand2k]",),
+    "settle_left": (_TRANSACTION + "blocks_that_an_upgrade_leaves_dead_are_erased[nand512]",),
+    "cut_commit_left": (_UNFINISHED + "a_stale_commit_block_does_not_stand_in_the_way_of_an_upgrade",),
+}
