@@ -41,7 +41,7 @@ demo: setup ## upgrades an image of some thousand files, then again with the pow
 	@$(PYTHON) -m jffs2tx.demo
 
 .PHONY: test
-test: setup-test lint ## every test; the kernel lab's one after another
+test: setup-test lint mutants ## every test; the kernel lab's one after another
 	$(PYTHON) -m pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 	$(PYTHON) -m pytest -m lab $(PYTEST_ARGS) || [ $$? = 5 ]
 
@@ -71,7 +71,7 @@ asan: setup-test ## the tests without the lab under AddressSanitizer and Undefin
 		ASAN_OPTIONS=detect_leaks=0 $(VENV)/bin/pytest --import-mode=append -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 
 # The test build lives in build/testing, and is found as the sanitized one is.
-build/testing/.installed: $(VENV)/.installed setup_cffi.py $(sort $(wildcard csrc/*.[ch] jffs2tx/*.py jffs2tx/*/*.py))
+build/testing/.installed: $(VENV)/.installed setup_cffi.py $(sort $(wildcard csrc/*.[ch])) $(shell find jffs2tx -name '*.py')
 	@rm -rf build/testing
 	@JFFS2TX_TESTING=1 $(PYTHON) -m pip install --quiet --no-build-isolation --no-deps --target build/testing .
 	@touch $@

@@ -1,9 +1,19 @@
 import pytest
 
+from jffs2tx._ffi import lib
 from jffs2tx.image import open_image
 
 from .images import FLAVOURS, make_image, make_tree
 from .lab.fixture import lab  # noqa: F401
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that need the test build are skipped without it; `make testing` and `make mutants` have it."""
+    if hasattr(lib, "jx_testing_fail_alloc"):
+        return
+    for item in items:
+        if item.get_closest_marker("testing"):
+            item.add_marker(pytest.mark.skip(reason="needs the test build (make testing)"))
 
 
 @pytest.fixture(scope="session")
