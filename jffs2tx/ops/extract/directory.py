@@ -99,16 +99,14 @@ class _Writer:
                 self._failed[status.ino] = error
                 self.losses.add(path, error)
         for path, ino in reversed(self._directories.items()):
-            with self._damage_told(path):
-                entry = entry_of(self.fs, path, self.fs.stat_ino(ino))
-                self._set_metadata(entry, self.branch.open(path))
+            try:
+                self._tolerant(path, "dir", "did not get its metadata", self._finish_directory, path, ino)
+            except Jffs2txError as error:
+                self.losses.add(path, error)
 
-    @contextmanager
-    def _damage_told(self, path: bytes) -> Iterator[None]:
-        try:
-            yield
-        except Jffs2txError as error:
-            self.losses.add(path, error)
+    def _finish_directory(self, path: bytes, ino: int) -> None:
+        entry = entry_of(self.fs, path, self.fs.stat_ino(ino))
+        self._set_metadata(entry, self.branch.open(path))
 
     def _tolerant(self, path: bytes, kind: str, failure: str, action: Callable[..., None], *arguments) -> bool:
         """Whether the action went well; where the host does not take it from this user, it is noted."""
