@@ -547,35 +547,42 @@ def test_a_tree_with_links_in_it_is_refused(sandbox):
     assert outside(sandbox) == before
 
 
-@pytest.mark.parametrize("kind", ["dir", "char", "file", "hard link"])
+#: Which call a stranger waits for, what he then puts a symbolic link in the place of, and where it leads.
+SWAPS = {
+    "directory": ("mkdir", "d", "victim"),
+    "file, before": ("mkdir", "d/f", "victim/f"),
+    "file, written": ("ftruncate", "d/f", "victim/f"),
+    "device": ("mknod", "c", "victim/c"),
+    "directory of a hard link": ("pwrite", "d", "victim"),
+}
+
+
+@pytest.mark.parametrize("name", SWAPS)
 @needs_root
-def test_a_link_that_is_put_in_the_way_meanwhile(sandbox, monkeypatch, kind):
-    """Somebody swaps what we have just made for a symbolic link that leads out."""
-    victim = sandbox / ("victim" if kind == "dir" else "victim/f")
-    called = {"dir": "mkdir", "char": "mknod", "file": "ftruncate", "hard link": "mkdir"}[kind]
-    nodes = [
-        *D,
-        dirent(2, 2, b"f", 9),
-        FILE,
-        dirent(1, 3, b"c", 4, type=CHAR),
-        inode(4, 1, b"\3\1", mode=S_IFCHR, uid=5),
-    ]
-    nodes += [dirent(1, 4, b"z", 9)]
-    place = sandbox / "here/out" / {"dir": "d", "char": "c", "file": "d/f", "hard link": "d"}[kind]
-    real = getattr(os, called)
+def test_a_link_that_is_put_in_the_way_meanwhile(sandbox, monkeypatch, name):
+    called, place, victim = SWAPS[name]
+    place, real = sandbox / "here/out" / place, getattr(os, called)
+    os.mknod(sandbox / "victim/c", S_IFCHR, os.makedev(1, 3))
+    device = [dirent(1, 3, b"c", 4, type=CHAR), inode(4, 1, b"\3\1", mode=S_IFCHR | 0o777, uid=5)]
+    nodes = [*D, dirent(2, 2, b"f", 9), FILE, *device, dirent(1, 4, b"z", 9)]
+    swapped = []
 
     def swapping(*arguments, **options):
-        real(*arguments, **options)
-        if os.path.lexists(place) and not place.is_symlink() and (kind != "dir" or place.is_dir()):
-            shutil.rmtree(place) if place.is_dir() else place.unlink()
-            place.symlink_to(victim)
+        result = real(*arguments, **options)
+        if not swapped and place.parent.exists() and (name == "file, before" or place.exists()):
+            swapped.append(place)
+            if place.is_dir():
+                shutil.rmtree(place)
+            place.unlink(missing_ok=True)
+            place.symlink_to(sandbox / victim)
+        return result
 
     before = outside(sandbox)
     monkeypatch.setattr(extraction.os, called, swapping)
     with image_of(*nodes) as image:
         extract(image, sandbox / "here/out")
     monkeypatch.undo()
-    assert place.is_symlink()
+    assert swapped and place.is_symlink()
     assert outside(sandbox) == before
 
 
