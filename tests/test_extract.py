@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -87,14 +88,12 @@ def as_user(work, user=NOBODY):
 
 
 @pytest.fixture
-def open_path(tmp_path):
-    """A directory in which anybody may write."""
-    above = tmp_path
-    while above != above.parent and not os.stat(above).st_mode & stat.S_IXOTH:
-        above.chmod(0o711)
-        above = above.parent
-    tmp_path.chmod(0o777)
-    return tmp_path
+def open_path():
+    """A directory in which anybody may write. Not pytest's: that is closed anew whenever another run starts."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+        subprocess.run(["chmod", "-R", "u+rwx", name], check=True)
 
 
 # ---- whole trees -----------------------------------------------------------------------------------------------------
