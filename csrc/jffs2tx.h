@@ -629,6 +629,8 @@ int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const s
  * found; JX_EINVAL, JX_ENOMEM. */
 int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, struct jx_judgement *out,
                   struct jx_failure *failures, uint32_t max);
+/* What a reader (by its index) sees on a memory or simulator device of the same geometry: *tree is one of enum jx_tree. */
+int jx_judge_look(jx_judge *j, jx_flash *flash, uint32_t reader, uint32_t *tree);
 void jx_judge_close(jx_judge *j);
 
 /* Evidence of what an image is. Eraseblocks are powers of two. */

@@ -314,6 +314,15 @@ int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, stru
     return err;
 }
 
+int jx_judge_look(jx_judge *j, jx_flash *flash, uint32_t reader, uint32_t *tree)
+{
+    const struct jx_geometry *ours = &j->sim->geo, *g = &flash->geo;
+    if (!jx_memory_of(flash) || reader >= j->reader_count || g->size_bytes != ours->size_bytes ||
+        g->erase_size_bytes != ours->erase_size_bytes)
+        return JX_EINVAL;
+    return jx_view_look(j->view, flash, &j->readers[reader], tree);
+}
+
 static int open_devices(jx_judge *j)
 {
     int err = jx_flash_open_memory(&j->sim->geo, &j->crash);

@@ -182,6 +182,12 @@ class Flash:
             check(code, doing=f"reading 0x{offset:x}")
         return ffi.buffer(buffer)[:]
 
+    def hash(self) -> bytes:
+        """128 bits over content, OOB and bad blocks. Raises MediumError."""
+        out = ffi.new("uint8_t[16]")
+        check(lib.jx_flash_hash(self.handle, out), doing="hashing the medium")
+        return bytes(out)
+
     def is_bad(self, offset: int) -> bool:
         """Whether the eraseblock that starts there is marked bad. Raises MediumError."""
         return bool(check(lib.jx_flash_raw_is_bad(self.handle, offset), doing=f"looking up 0x{offset:x}"))

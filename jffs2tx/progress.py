@@ -53,20 +53,23 @@ def _bars(stream: TextIO) -> Iterator[ProgressCallback]:
 def _lines(stream: TextIO) -> ProgressCallback:
     """What is counted takes long: its lines say how long, the first of them soon."""
     tenths: dict[str, int] = {}
-    begun: dict[str, float] = {}
+    begun: dict[str, tuple[float, int]] = {}
     estimated: set[str] = set()
 
     def report(phase: str, done: int, total: int) -> None:
         tenth = 10 * done // total if total else 10
-        seconds = time.monotonic() - begun.setdefault(phase, time.monotonic())
+        began, at_first = begun.setdefault(phase, (time.monotonic(), done))
+        if done and not at_first:  # the pace is that from the first result on
+            began, at_first = begun[phase] = (time.monotonic(), done)
+        seconds = time.monotonic() - began
         soon = phase in COUNTED and phase not in estimated and seconds > FIRST_ESTIMATE_SECONDS
         if tenth <= tenths.get(phase, -1 if phase in COUNTED else 0) and not soon:
             return
         tenths[phase] = tenth
         left = ""
-        if phase in COUNTED and 0 < done < total and seconds:
+        if phase in COUNTED and at_first < done < total:
             estimated.add(phase)
-            left = f", about {format_seconds(seconds / done * (total - done))} left"
+            left = f", about {format_seconds(seconds / (done - at_first) * (total - done))} left"
         print(f"{phase}: {_amount(phase, done, total)} ({100 * done // (total or 1)} %){left}", file=stream, flush=True)
 
     return report

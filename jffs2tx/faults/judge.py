@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.device import Flash
 from jffs2tx.faults.recording import Recording, Viewer
 from jffs2tx.faults.tokens import Place
 from jffs2tx.filesystem import ENDIANS
 
 NOTED_MAX = 50  # failures that are told one by one
 _NONE = 0xFFFFFFFF
+_TREES = {lib.JX_TREE_OLD: "old", lib.JX_TREE_NEW: "new"}
 
 FAILURES = {
     lib.JX_FAIL_THIRD: "neither tree",
@@ -124,6 +126,15 @@ class Judge:
 
     def all(self, faults: int) -> Tally:
         return self.cuts(faults, 0, self.recording.operations + 1)
+
+    def look(self, flash: Flash) -> list[str]:
+        """What each reader sees on a medium in memory: old, new or neither."""
+        tree = ffi.new("uint32_t *")
+        seen = []
+        for index in range(len(self.recording.viewers)):
+            check(lib.jx_judge_look(self._handle, flash.handle, index, tree), doing="looking at a crash image")
+            seen.append(_TREES.get(tree[0], "neither"))
+        return seen
 
     def _failure(self, one) -> Failure:
         inner = None if one.inner_cut == _NONE else Place(one.inner_cut, one.inner_tear)

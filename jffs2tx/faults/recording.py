@@ -83,12 +83,12 @@ class Recording:
         """Some hexadecimal digits that change with the medium before, the one after, and every operation between."""
         hashed = hashlib.sha256()
         with self.at(0) as start:
-            hashed.update(_hash(start))
+            hashed.update(start.hash())
         op = ffi.new("struct jx_sim_op *")
         for index in range(self.operations):
             check(lib.jx_sim_op_get(self.sim.handle, index, op))
             hashed.update(f"{op.kind} {op.off} {op.len}\n".encode())
-        hashed.update(_hash(self.sim))
+        hashed.update(self.sim.hash())
         return hashed.hexdigest()[:SHORT_HASH_DIGITS]
 
     def close(self) -> None:
@@ -99,12 +99,6 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _hash(flash: Flash) -> bytes:
-    out = ffi.new("uint8_t[16]")
-    check(lib.jx_flash_hash(flash.handle, out))
-    return bytes(out)
 
 
 def record(

@@ -21,6 +21,7 @@ from jffs2tx.faults.recording import Recording
 from jffs2tx.faults.tokens import Token
 
 CHUNK_IMAGES = 2000  # judged in one call: some seconds at the most
+RECOVER_IMAGES = 20  # recover takes as long as judging so many
 #: progress(phase, done, total), in images.
 Progress = Callable[[str, int, int], None] | None
 
@@ -68,14 +69,17 @@ def jobs_of(wanted: int | None) -> int:
 # ---- what is to be done ----------------------------------------------------------------------------------------------
 
 
-def plan_work(recording: Recording, chosen: tuple[Family, ...], limit: int | None = None) -> Work:
+def plan_work(recording: Recording, chosen: tuple[Family, ...], limit: int | None = None, depth: int = 1) -> Work:
     """All images of these families, or `limit` of them at most: whole cuts picked evenly, each with all its tears."""
     counts = {family: _images_by_cut(recording, family) for family in chosen}
     picked = {family: [True] * len(by_cut) for family, by_cut in counts.items()}
     if limit is not None:
         picked = _sample(counts, limit)
-    chunks = tuple(chunk for family in chosen for chunk in _chunks(family, counts[family], picked[family]))
-    return Work(chunks, {family.name: sum(by_cut) for family, by_cut in counts.items()})
+    chunks = []
+    for family in chosen:
+        most = CHUNK_IMAGES // RECOVER_IMAGES if depth > 1 or family is FAMILIES["F1"] else CHUNK_IMAGES
+        chunks += _chunks(family, counts[family], picked[family], most)
+    return Work(tuple(chunks), {family.name: sum(by_cut) for family, by_cut in counts.items()})
 
 
 def _images_by_cut(recording: Recording, family: Family) -> list[int]:
@@ -104,10 +108,10 @@ def _sample(counts: dict[Family, list[int]], limit: int) -> dict[Family, list[bo
     return picked
 
 
-def _chunks(family: Family, by_cut: list[int], picked: list[bool]) -> Iterator[Chunk]:
+def _chunks(family: Family, by_cut: list[int], picked: list[bool], most: int) -> Iterator[Chunk]:
     first = images = 0
     for cut, taken in enumerate([*picked, False]):
-        if images and (not taken or images >= CHUNK_IMAGES):
+        if images and (not taken or images >= most):
             yield Chunk(family, first, cut, images)
             images = 0
         if taken:

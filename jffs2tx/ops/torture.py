@@ -102,7 +102,7 @@ def torture(
     """
     chosen = families(faults.split(","))
     with _trial(image, manifest, source, strategy, readers, progress) as trial:
-        work = plan_work(trial.recording, chosen, limit)
+        work = plan_work(trial.recording, chosen, limit, depth)
         if progress:
             progress("torture", 0, work.images)
         begin = time.monotonic()
