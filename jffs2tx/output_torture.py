@@ -27,7 +27,7 @@ def table(facts: Mapping[str, Any]) -> None:
     click.echo(f"recover was run on {total['recovered']:,} images{again}")
     sample = f", a sample of {facts['possible_images']:,}" if facts["sampled"] else ""
     verdict = f"{count:,} FAILURES" if count else "each is wholly the old tree or wholly the new one"
-    click.echo(f"{facts['images']:,} crash images{sample}, {facts['seconds']:.1f} s: {verdict}")
+    click.echo(f"{facts['images']:,} crash images{sample}: {verdict}")
 
 
 def replay(facts: Mapping[str, Any]) -> None:
