@@ -26,6 +26,7 @@ from jffs2tx.readers import named
 from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import old_tree
 
+from .pairs import PAIRS
 from .scenarios import NOW, PAST, SCENARIOS, Scenario, Tree
 
 KIB = 1024
@@ -38,6 +39,11 @@ GEOMETRIES = {
 }
 GEOMETRIES["norbe"] = GEOMETRIES["nor"]  # big endian
 GEOMETRIES["nand2kbe"] = GEOMETRIES["nand2k"]
+SMALL = {
+    "nor": Geometry("nor", 16 * 16 * KIB, 16 * KIB),
+    "nand512": Geometry("nand", 16 * 16 * KIB, 16 * KIB, 512, 512, 8),
+    "nand2k": Geometry("nand", 16 * 32 * KIB, 32 * KIB, 2048, 512, 38),
+}
 STRATEGIES = {
     "nor": ("swap", "flip"),
     "nand512": ("swap", "seal"),
@@ -61,7 +67,7 @@ class Case:
 
     @property
     def what(self) -> Scenario:
-        return SCENARIOS[self.scenario]
+        return SCENARIOS.get(self.scenario) or PAIRS[self.scenario]
 
     @property
     def base(self) -> str:
@@ -73,6 +79,8 @@ class Case:
         geo = GEOMETRIES[self.geometry]
         if self.what.tight:
             return smallest_device(self)
+        if self.what.small:
+            return SMALL[self.geometry]
         return geo if self.what.scale == 1 else replace(geo, size=geo.size * 2)
 
     @property
@@ -95,11 +103,22 @@ def cases() -> list[Case]:
     ]
 
 
+def pair_cases() -> list[Case]:
+    """All pairs of operations, on small devices."""
+    return [
+        Case(geometry, strategy, name)
+        for name, pair in PAIRS.items()
+        for geometry in SMALL
+        for strategy in STRATEGIES[geometry]
+        if strategy not in pair.without
+    ]
+
+
 def parse_token(token: str) -> tuple[Case, Place]:
     """Raises ValueError."""
-    match = re.fullmatch(r"(\w+):(\w+):([\w-]+):(.+)", token)
+    match = re.fullmatch(r"(\w+):(\w+):([\w+-]+):(.+)", token)
     case = Case(*match.groups()[:3]) if match else None
-    if case not in cases():
+    if case not in (*cases(), *pair_cases()):
         raise ValueError(f"{token!r} is no token such as nand2k:seal:rename-dir:c17.t3")
     return case, Place.parse(match[4])
 

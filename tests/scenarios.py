@@ -58,6 +58,12 @@ class Tree:
     def node(self, path: str, kind: str, device: tuple[int, int] | None = None) -> None:
         self._add(path, kind, 0o660, device=device)
 
+    def alike(self, *paths: str) -> None:
+        """The names of one inode agree in all but the path."""
+        for raw in (path.encode() for path in paths):
+            entry = self.entries[raw]
+            self.entries[raw] = Entry(raw, "file", 0o644, 1, 1, BORN, entry.size, entry.sha256, inode=entry.inode)
+
     def manifest(self) -> Manifest:
         return Manifest(self.entries.values())
 
@@ -169,9 +175,7 @@ def hard_links_tree(t: Tree, b: str) -> None:
     base(t, b)
     t.file(f"{b}pair/a", text(80, 50), inode=1)
     t.file(f"{b}pair/b", text(80, 50), inode=1)
-    for path in (f"{b}pair/a", f"{b}pair/b"):  # the names of one inode agree in all but the path
-        entry = t.entries[path.encode()]
-        t.entries[path.encode()] = Entry(entry.path, "file", 0o644, 1, 1, BORN, entry.size, entry.sha256, inode=1)
+    t.alike(f"{b}pair/a", f"{b}pair/b")
 
 
 def hard_links(tx: Transaction, b: str) -> None:
@@ -327,6 +331,7 @@ class Scenario:
     readers: tuple[str, ...] = ()  # instead of the default ones
     without: tuple[str, ...] = ()  # strategies that cannot do it
     scale: int = 1  # how much larger than the others it is: devices grow, checks thin out
+    small: bool = False  # on a device of 256 KiB
     tight: bool = False  # on the smallest device that takes it, its past not settled: dirty blocks must be used again
 
 
