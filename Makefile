@@ -84,6 +84,11 @@ testing: build/testing/.installed ## the tests that need a build of their own (-
 mutants: build/testing/.installed ## mistakes seeded in the engine, each caught by a test
 	PYTHONPATH=build/testing:. $(PYTHON) -P -m tests.mutants -j $(JOBS)
 
+.PHONY: bench
+bench: setup-test ## time, memory and bytes beside the peers, as ratios
+	@$(PYTHON) -m pip install --quiet --no-build-isolation --editable '.[test,bench]'
+	@$(PYTHON) -m tests.bench
+
 .PHONY: lint
 lint: setup ## ruff, check and format
 	@$(VENV)/bin/ruff check --quiet .
