@@ -218,7 +218,8 @@ static int collect_once(jx_flash *flash, const struct jx_reader *reader, uint32_
     int err = jx_fs_open(flash, reader, &fs);
     if (err)
         return err;
-    if (fs->status.state == JX_TXN_COMMITTED)
+    err = jx_fs_may_write(fs);
+    if (!err && fs->status.state == JX_TXN_COMMITTED)
         err = JX_ESTATE; /* recover first */
     if (!err && flash->live)
         err = JX_EBUSY;

@@ -25,9 +25,14 @@ struct file {
     struct jx_oob oob;        /* size_bytes 0: no dump */
     struct jx_content beside; /* OOB only; not of a dump */
     struct jx_span mapped;
+    uint64_t start;           /* bytes of the file before the device's first one */
+    uint64_t len;             /* bytes of the file that are the device; 0: to its end, which may grow */
     int fd;
     int writable;
 };
+
+/* Where in the file the byte at off stands. */
+static uint64_t place(const struct file *f, uint32_t off) { return f->start + jx_span_place(&f->mapped, off); }
 
 static int write_ff(int fd, uint64_t off, uint64_t len)
 {
@@ -44,10 +49,13 @@ static int write_ff(int fd, uint64_t off, uint64_t len)
     return JX_OK;
 }
 
+/* Bytes before the device in its first mapped page. */
+static size_t lead(const struct file *f) { return (size_t)(f->start % (uint64_t)sysconf(_SC_PAGESIZE)); }
+
 static void unmap(struct file *f)
 {
     if (f->mapped.bytes)
-        munmap((void *)(uintptr_t)f->mapped.bytes, jx_span_place(&f->mapped, f->mapped.bytes_len));
+        munmap((void *)((uintptr_t)f->mapped.bytes - lead(f)), lead(f) + jx_span_place(&f->mapped, f->mapped.bytes_len));
     f->mapped.bytes = NULL;
     f->mapped.bytes_len = 0;
 }
@@ -58,10 +66,11 @@ static int map(struct file *f, uint32_t len)
     unmap(f);
     if (len == 0)
         return JX_OK;
-    void *p = mmap(NULL, jx_span_place(&f->mapped, len), PROT_READ, MAP_SHARED, f->fd, 0);
+    uint8_t *p = mmap(NULL, lead(f) + jx_span_place(&f->mapped, len), PROT_READ, MAP_SHARED, f->fd,
+                      (off_t)(f->start - lead(f)));
     if (p == MAP_FAILED)
         return errno == ENOMEM ? JX_ENOMEM : JX_EIO;
-    f->mapped.bytes = p;
+    f->mapped.bytes = p + lead(f);
     f->mapped.bytes_len = len;
     return JX_OK;
 }
@@ -72,8 +81,10 @@ static int grow(struct file *f, uint32_t end)
     uint32_t have = f->mapped.bytes_len;
     if (end <= have)
         return JX_OK;
+    if (f->len) /* what stands behind it belongs to others */
+        return JX_EIO;
     uint32_t want = ((end - 1) / f->geo.erase_size_bytes + 1) * f->geo.erase_size_bytes;
-    uint64_t from = jx_span_place(&f->mapped, have), to = jx_span_place(&f->mapped, want);
+    uint64_t from = place(f, have), to = place(f, want);
     int err = write_ff(f->fd, from, to - from);
     return err ? err : map(f, want);
 }
@@ -110,7 +121,7 @@ static int file_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
     if (!err)
         err = grow(f, off + len);
     if (!err) /* what may be programmed holds no bit that is 0 and should be 1 */
-        err = jx_write_all(f->fd, buf, len, jx_span_place(&f->mapped, off));
+        err = jx_write_all(f->fd, buf, len, place(f, off));
     if (!err)
         jx_rules_programmed(&f->rules, &f->geo, off, len);
     return err;
@@ -122,7 +133,7 @@ static int file_erase(void *ctx, uint32_t off)
     if (!f->writable)
         return JX_EIO;
     uint32_t have = present(f, off, f->geo.erase_size_bytes);
-    uint64_t from = jx_span_place(&f->mapped, off), to = jx_span_place(&f->mapped, off + have);
+    uint64_t from = place(f, off), to = place(f, off + have);
     int err = write_ff(f->fd, from, to - from);
     if (err)
         return err;
@@ -216,7 +227,7 @@ static int write_ecc(struct file *f, uint32_t off, uint32_t len)
         for (uint32_t k = 0; k < JX_HAMMING_BYTES; k++)
             oob[jx_hamming_at(f->oob.size_bytes, i * JX_HAMMING_BYTES + k)] = code[k];
     }
-    return jx_write_all(f->fd, oob, f->oob.size_bytes, jx_span_place(&f->mapped, page) + f->geo.write_size_bytes);
+    return jx_write_all(f->fd, oob, f->oob.size_bytes, place(f, page) + f->geo.write_size_bytes);
 }
 
 static int dump_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
@@ -251,7 +262,7 @@ static int dump_oob_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
         return err;
     if (!jx_all_ff(dump_oob(f, off) + f->oob.free_at, f->geo.oob_avail_bytes))
         return JX_EFLASH;
-    return jx_write_all(f->fd, buf, len, jx_span_place(&f->mapped, off) + f->geo.write_size_bytes + f->oob.free_at);
+    return jx_write_all(f->fd, buf, len, place(f, off) + f->geo.write_size_bytes + f->oob.free_at);
 }
 
 /* None to mark blocks bad: what fails to be written is the file, not a block. */
@@ -290,6 +301,9 @@ static int open_image(struct file *f, const char *path)
     if (fstat(f->fd, &st) || !S_ISREG(st.st_mode))
         return JX_EIO;
     uint64_t size = (uint64_t)st.st_size, page = f->geo.write_size_bytes;
+    if (f->start > size || f->len > size - f->start)
+        return JX_EGEOMETRY;
+    size = f->len ? f->len : size - f->start;
     if (f->oob.size_bytes) {
         if (size % (page + f->oob.size_bytes))
             return JX_EGEOMETRY;
@@ -310,8 +324,8 @@ static int open_beside(struct file *f)
     return JX_OK;
 }
 
-int jx_flash_open_file(const char *path, const struct jx_geometry *geo, const struct jx_oob *oob, int writable,
-                       jx_flash **out)
+int jx_flash_open_part(const char *path, const struct jx_geometry *geo, const struct jx_oob *oob, uint64_t start,
+                       uint64_t len, int writable, jx_flash **out)
 {
     int err = jx_geometry_check(geo);
     if (!err && oob)
@@ -322,6 +336,8 @@ int jx_flash_open_file(const char *path, const struct jx_geometry *geo, const st
     if (!f)
         return JX_ENOMEM;
     f->geo = *geo;
+    f->start = start;
+    f->len = len;
     if (oob) {
         f->oob = *oob;
         f->mapped = (struct jx_span){ NULL, 0, geo->write_size_bytes, oob->size_bytes };
@@ -338,4 +354,10 @@ int jx_flash_open_file(const char *path, const struct jx_geometry *geo, const st
         return err;
     }
     return jx_flash_new(oob ? &dump_ops : &file_ops, f, geo, out);
+}
+
+int jx_flash_open_file(const char *path, const struct jx_geometry *geo, const struct jx_oob *oob, int writable,
+                       jx_flash **out)
+{
+    return jx_flash_open_part(path, geo, oob, 0, 0, writable, out);
 }

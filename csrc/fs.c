@@ -55,6 +55,7 @@ int jx_fs_new(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
     fs->flash = flash;
     fs->reader = *reader;
     fs->endian = reader->endian;
+    fs->incompat_at = fs->rocompat_at = JX_NONE;
     fs->highest_ino = JX_ROOT_INO;
     fs->status.strategy = JX_NONE;
     fs->chunk = malloc(2 * JX_CHUNK_BYTES);
@@ -69,7 +70,7 @@ int jx_fs_new(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
 int jx_fs_build(jx_fs *fs)
 {
     int err = jx_index(fs);
-    return !err && is_foreign(fs) ? JX_EFORMAT : err;
+    return !err && !fs->reader.inspect && is_foreign(fs) ? JX_EFORMAT : err;
 }
 
 int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
@@ -124,6 +125,8 @@ void jx_fs_close(jx_fs *fs)
 }
 
 int jx_fs_endian(const jx_fs *fs) { return fs->endian; }
+uint32_t jx_fs_incompat_at(const jx_fs *fs) { return fs->incompat_at; }
+uint32_t jx_fs_rocompat_at(const jx_fs *fs) { return fs->rocompat_at; }
 uint32_t jx_fs_node_count(const jx_fs *fs) { return fs->node_count; }
 const struct jx_node *jx_fs_nodes(const jx_fs *fs) { return fs->nodes; }
 const char *jx_fs_names(const jx_fs *fs) { return fs->names; }

@@ -87,6 +87,7 @@ struct jx_fs {
 
     uint32_t highest_ino, highest_xid, highest_xseqno;
     uint64_t visible_nodes; /* good nodes that a mount would find */
+    uint32_t incompat_at, rocompat_at; /* first unknown node of that class, or JX_NONE */
 
     struct jx_map map;    /* of the inode read last */
     uint8_t *chunk;       /* two chunks of working memory */
@@ -98,6 +99,7 @@ struct jx_fs {
 int jx_fs_new(jx_flash *flash, const struct jx_reader *reader, jx_fs **out); /* endian as in reader */
 int jx_fs_build(jx_fs *fs);   /* from nodes to the tree, as a stock reader builds it */
 void jx_fs_forget(jx_fs *fs); /* what jx_fs_build made */
+static inline int jx_fs_may_write(const struct jx_fs *fs) { return fs->rocompat_at == JX_NONE ? JX_OK : JX_EFORMAT; }
 
 /* scan.c */
 int jx_scan(struct jx_fs *fs);

@@ -96,6 +96,10 @@ enum { JX_NO_BAD_MARK = 0x7fffffff };
  * JX_ENOENT, JX_EIO, JX_EGEOMETRY (longer than size_bytes, ends within a page, impossible oob). */
 int jx_flash_open_file(const char *path, const struct jx_geometry *geo, const struct jx_oob *oob, int writable,
                        jx_flash **out);
+/* The same of a part of the file, `start` bytes in: len bytes, OOB included, and what stands outside is never touched
+ * (programming behind it is JX_EIO); 0: all to the file's end, which may grow. */
+int jx_flash_open_part(const char *path, const struct jx_geometry *geo, const struct jx_oob *oob, uint64_t start,
+                       uint64_t len, int writable, jx_flash **out);
 /* /dev/mtdN of Linux; all of the geometry comes from the kernel. It does not keep others away from the device: the
  * caller does, and looks for mounts. JX_ENOENT, JX_EIO (may not be opened, or an ioctl fails), JX_EINVAL (no MTD
  * character device, or not Linux), JX_EGEOMETRY (DataFlash, UBI volumes, MLC NAND, over 4 GiB). */
@@ -326,6 +330,7 @@ struct jx_reader {
     int32_t endian;            /* enum jx_endian, or -1: found by evidence */
     uint32_t summary;          /* 1: believes a valid summary (CONFIG_JFFS2_SUMMARY) */
     uint32_t empty_scan_bytes; /* a block is empty where so many bytes are 0xFF: 256, or 1024 in old kernels */
+    uint32_t inspect;          /* 1: goes on where a stock reader refuses the mount, to look at the nodes */
 };
 
 /* Reads the whole medium as jffs2_scan_medium and jffs2_build_filesystem do. JX_EFORMAT: a node that makes the
@@ -333,6 +338,10 @@ struct jx_reader {
 int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out);
 void jx_fs_close(jx_fs *fs);
 int jx_fs_endian(const jx_fs *fs);
+/* Where the first node of an unknown type stands whose class makes a stock reader refuse the mount (INCOMPAT), or to mount
+ * read-write (ROCOMPAT; whatever would write here returns JX_EFORMAT); 0xffffffff: none. */
+uint32_t jx_fs_incompat_at(const jx_fs *fs);
+uint32_t jx_fs_rocompat_at(const jx_fs *fs);
 
 enum jx_verdict {
     JX_V_GOOD = 0,      /* counts */
@@ -645,6 +654,21 @@ struct jx_probe {
 };
 /* len bytes of image; oob_bytes that do not count as such follow each page_bytes (0: none do). */
 int jx_probe_image(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, struct jx_probe *out);
+
+/* One file system that a file holds. Offsets are bytes of data: of a dump, without the OOB. */
+struct jx_found {
+    uint32_t start;       /* of its first eraseblock, or as near as the nodes show it: of its first node */
+    uint32_t end;         /* behind its last node */
+    uint32_t big;         /* enum jx_endian */
+    uint32_t nodes;
+    uint32_t cleanmarkers; /* inline ones */
+    uint32_t erase_size_bytes; /* as cleanmarkers or summaries say; 0: they do not */
+};
+/* The file systems in len bytes, by their nodes, at any offset (with OOB, at whole words); at most max of them, which is
+ * not 0, by offset. Time and memory are linear in len for each of them. Count, or JX_ENOMEM, JX_EINVAL. */
+int jx_locate(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, struct jx_found *out, uint32_t max);
+/* The first byte from `from` on that is not 0xFF; len: none. */
+uint32_t jx_first_used(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, uint32_t from);
 
 /* Evidence that oob_bytes follow each page_bytes of a file. Inode nodes and dirents that reach beyond a page tell, some
  * 64 of them. Where more are torn than whole the rest is not looked for. */

@@ -8,6 +8,7 @@
 #include "mutants.h"
 #include "txn.h"
 
+#define BAD_HEADERS_MAX 64u /* in a block that are told one by one; more of them are noise, for the same reason */
 #define SHORT_RUN_BYTES 64u /* an erased run below this amid noise is noise: keeps the records linear in the medium */
 
 #define BAD_HEADERS_MAX 64u /* of an eraseblock have records of their own, further ones are noise: likewise */
@@ -274,14 +275,12 @@ static int sweep(struct scan *s, uint32_t from, uint32_t to)
 
 static int scan_unknown(struct scan *s, uint32_t ofs, const struct jx_header *h)
 {
-    uint16_t type = h->nodetype;
-    switch (type & JX_COMPAT_MASK) {
-    case JX_COMPAT_INCOMPAT:
-    case JX_COMPAT_ROCOMPAT: /* the kernel would mount it read-only at best: nothing for us to write to */
+    uint16_t type = h->nodetype, compat = type & JX_COMPAT_MASK;
+    uint32_t *first = compat == JX_COMPAT_INCOMPAT ? &s->fs->incompat_at : &s->fs->rocompat_at;
+    if ((compat == JX_COMPAT_INCOMPAT || compat == JX_COMPAT_ROCOMPAT) && *first == JX_NONE)
+        *first = s->block->offset + ofs;
+    if (compat == JX_COMPAT_INCOMPAT && !s->fs->reader.inspect)
         return JX_EFORMAT;
-    default:
-        break;
-    }
     if (!add_node(s, ofs, h->totlen, type, JX_V_GOOD))
         return JX_ENOMEM;
     if (type == JX_NODE_TAG)

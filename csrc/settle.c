@@ -251,7 +251,10 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
         if (round == 0)
             out->state_before = fs->status.state;
         out->state = fs->status.state;
-        if (flash->live) {
+        err = jx_fs_may_write(fs);
+        if (err) {
+            work = 0;
+        } else if (flash->live) {
             work = 0;
             err = is_finished(fs) ? JX_OK : JX_EBUSY;
         } else if (fs->status.state == JX_TXN_COMMITTED) {
@@ -295,7 +298,9 @@ int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_r
         return err;
     out->state_before = out->state = fs->status.state;
     int erased;
-    if (fs->status.state == JX_TXN_COMMITTED)
+    if (jx_fs_may_write(fs) != JX_OK)
+        erased = JX_EFORMAT;
+    else if (fs->status.state == JX_TXN_COMMITTED)
         erased = JX_ESTATE;
     else if (flash->live)
         erased = jx_has_stale_commit(fs) ? JX_EBUSY : JX_OK;

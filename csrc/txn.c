@@ -28,6 +28,8 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
     if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT ||
         fs->highest_xseqno >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
         return JX_ELIMIT;
+    if (jx_fs_may_write(fs) != JX_OK)
+        return JX_EFORMAT;
     if (options->fresh)
         return fs->visible_nodes ? JX_ESTATE : JX_OK;
     /* Recover first: what a committed one protects is still in its commit block, and a commit that was cut may have left

@@ -32,9 +32,12 @@ BROKEN_PIPE = 141
 
 
 class Size(click.ParamType):
-    """A positive number of bytes: 131072, 0x20000, 128KiB, 64M (binary units)."""
+    """A number of bytes: 131072, 0x20000, 128KiB, 64M (binary units). zero: it may be 0."""
 
     name = "size"
+
+    def __init__(self, zero: bool = False) -> None:
+        self.zero = zero
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
@@ -45,7 +48,7 @@ class Size(click.ParamType):
         number = (
             int(match[1], 16 if match[1].startswith("0x") else 10) << {None: 0, "k": 10, "m": 20, "g": 30}[match[2]]
         )
-        if number == 0:
+        if number == 0 and not self.zero:
             self.fail("must not be 0", param, ctx)
         return number
 
@@ -90,14 +93,18 @@ def medium_options(command: Callable) -> Callable:
         "--device-size", type=Size(), help="Size of the device where the image is shorter; the rest is erased."
     )
     @click.option("--endian", type=click.Choice(["little", "big"]), help="Byte order.")
+    @click.option("--offset", type=Size(zero=True), help="Where in the file the file system starts.")
+    @click.option("--length", type=Size(), help="Bytes of the file that are the file system's.")
     @functools.wraps(command)
-    def wrapper(erase_size, page_size, oob_size, device_size, endian, **arguments):
+    def wrapper(erase_size, page_size, oob_size, device_size, endian, offset, length, **arguments):
         medium = {
             "erase_size": erase_size,
             "page_size": page_size,
             "oob_size": oob_size,
             "device_size": device_size,
             "endian": endian,
+            "offset": offset,
+            "length": length,
         }
         return command(medium=medium, **arguments)
 

@@ -106,14 +106,21 @@ class Flash:
 
     @classmethod
     def file(
-        cls, path: str | os.PathLike[str], geometry: Geometry, writable: bool = False, *, oob: Oob | None = None
+        cls,
+        path: str | os.PathLike[str],
+        geometry: Geometry,
+        writable: bool = False,
+        *,
+        oob: Oob | None = None,
+        start: int = 0,
+        length: int = 0,
     ) -> Flash:
-        """An image file, mapped; with oob a dump that has it behind each page. Raises NotFound, MediumError,
-        GeometryError.
+        """An image file, mapped; with oob a dump that has it behind each page; with length only so many bytes from
+        start on, OOB included. Raises NotFound, MediumError, GeometryError.
         """
         out = ffi.new("jx_flash **")
         layout = oob.to_c() if oob else ffi.NULL
-        code = lib.jx_flash_open_file(os.fsencode(path), geometry.to_c(), layout, writable, out)
+        code = lib.jx_flash_open_part(os.fsencode(path), geometry.to_c(), layout, start, length, writable, out)
         check(code, doing="opening the image", path=os.fsdecode(path))
         return cls(out[0])
 

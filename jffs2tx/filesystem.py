@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
-from jffs2tx.errors import Corrupt, Jffs2txError, NotADirectory, NotFound
+from jffs2tx.errors import Corrupt, FormatError, Jffs2txError, NotADirectory, NotFound
 from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
 LINK_DEPTH = 8
 PATH_MAX_BYTES = 4095  # as Linux has it; what lies deeper no program reaches by its path
 CHUNK_BYTES = 256 * 1024
+
+_NONE = 0xFFFFFFFF  # no offset
 
 ENDIANS = {"little": lib.JX_LITTLE, "big": lib.JX_BIG}
 
@@ -102,18 +104,43 @@ class FileSystem:
         endian: str | None = None,
         summary: bool = True,
         empty_scan: int = 256,
+        inspect: bool = False,
         path: str | None = None,
     ) -> None:
-        """Scans. endian None: found by evidence; summary: whether valid summaries are believed; path: for messages.
+        """Scans. endian None: found by evidence; summary: whether valid summaries are believed; inspect: also where a
+        kernel refuses the mount; path: for messages.
 
         Raises FormatError, MediumError.
         """
         self.flash = flash
-        self._reader = make_reader(endian, summary, empty_scan)
-        out = ffi.new("jx_fs **")
-        check(lib.jx_fs_open(flash.handle, self._reader, out), doing="reading the file system", path=path)
-        self._handle = out[0]
+        self.path = path
         self._adopted: set[int] = set()
+        self._handle, code = _open(flash, make_reader(endian, summary, empty_scan, inspect))
+        if code == lib.JX_EFORMAT and not inspect:
+            self._refuse(make_reader(endian, summary, empty_scan, True))
+        check(code, doing="reading the file system", path=path)
+
+    def _refuse(self, reader) -> None:
+        """Raises FormatError that names the node because of which a kernel does not mount this, if it is one."""
+        self._handle, _ = _open(self.flash, reader)
+        at = lib.jx_fs_incompat_at(self._handle) if self._handle else _NONE
+        self.close()
+        if at != _NONE:
+            raise FormatError(
+                f"a node of an unknown type at {at:#x} forbids the mount to kernels that do not know it (INCOMPAT); "
+                "dump shows it",
+                path=self.path,
+            )
+
+    def check_writable(self) -> None:
+        """Raises FormatError where a node allows only reading to who does not know it."""
+        at = lib.jx_fs_rocompat_at(self.handle)
+        if at != _NONE:
+            raise FormatError(
+                f"a node of an unknown type at {at:#x} allows kernels that do not know it to mount read-only at most "
+                "(ROCOMPAT), so nothing is written here",
+                path=self.path,
+            )
 
     @property
     def handle(self):
@@ -386,8 +413,20 @@ def is_name(name: bytes) -> bool:
     return name not in (b".", b"..") and b"/" not in name
 
 
-def make_reader(endian: str | None, summary: bool, empty_scan: int):
+def _open(flash: Flash, reader) -> tuple[object | None, int]:
+    """The handle, or None and the error."""
+    out = ffi.new("jx_fs **")
+    code = lib.jx_fs_open(flash.handle, reader, out)
+    return (out[0], code) if code == lib.JX_OK else (None, code)
+
+
+def make_reader(endian: str | None, summary: bool, empty_scan: int, inspect: bool = False):
     return ffi.new(
         "struct jx_reader *",
-        {"endian": -1 if endian is None else ENDIANS[endian], "summary": summary, "empty_scan_bytes": empty_scan},
+        {
+            "endian": -1 if endian is None else ENDIANS[endian],
+            "summary": summary,
+            "empty_scan_bytes": empty_scan,
+            "inspect": inspect,
+        },
     )

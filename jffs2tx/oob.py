@@ -3,16 +3,32 @@ and by what the file shows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Oob
 from jffs2tx.errors import GeometryError
+from jffs2tx.view import View
 
 SIZE_MAX_BYTES = 0xFFFFFFFF  # offsets are 32 bits in the core, as they are on the medium
 #: (page, OOB) of chips on which JFFS2 is found.
 USUAL = ((512, 16), (2048, 64), (2048, 128), (4096, 128), (4096, 224), (4096, 256))
+#: Rarer ones, taken for possible only where the file is a number of whole pages.
+RARE = (
+    (1024, 32),
+    (2048, 112),
+    (4096, 192),
+    (4096, 218),
+    (8192, 256),
+    (8192, 436),
+    (8192, 448),
+    (8192, 512),
+    (8192, 640),
+    (8192, 744),
+    (16384, 1216),
+    (16384, 1280),
+    (16384, 2208),
+)
 OOB_MIN_BYTES = 16
 ENOUGH_NODES = 4  # that go on in the next page, no more that do not
 ENOUGH_CLEANMARKERS = 2  # in the same place of two OOBs
@@ -48,14 +64,12 @@ class Dump:
         return f"{self.oob.size} bytes of OOB behind each page of {self.page_size} bytes"
 
 
-def find_dump(
-    path: str, content: Sequence[int], page_size: int | None, oob_size: int | None, guesses: list[str]
-) -> Dump | None:
+def find_dump(path: str, view: View, page_size: int | None, oob_size: int | None, guesses: list[str]) -> Dump | None:
     """None: no OOB is in the file. Sizes in bytes, as the caller says them. Raises GeometryError."""
-    shown = [dump for pair in USUAL if (dump := _probe(content, *pair)).is_certain]
+    shown = [dump for pair in _layouts(view) if (dump := _probe(view, *pair)).is_certain]
     found = max(shown, key=lambda dump: (dump.across, dump.cleanmarkers), default=None)
     if oob_size is not None:
-        dump = _given(path, content, page_size, oob_size, found, guesses)
+        dump = _given(path, view, page_size, oob_size, found, guesses)
     elif found is None:
         return None
     elif page_size not in (None, found.page_size):
@@ -63,29 +77,31 @@ def find_dump(
     else:
         dump = found
         guesses.append(f"{dump} ({_reason(dump)})")
-    if len(content) % dump.stride:
+    if view.length % dump.stride:
         raise GeometryError(
-            f"ends within a page: {len(content)} bytes are no multiple of {dump.page_size} + {dump.oob.size}, a page"
+            f"ends within a page: {view.length} bytes are no multiple of {dump.page_size} + {dump.oob.size}, a page"
             " and its OOB; it is cut short, or the sizes are wrong",
             path=path,
         )
     return dump
 
 
-def _probe(content: Sequence[int], page_size: int, oob_size: int) -> Dump:
+def _layouts(view: View) -> tuple[tuple[int, int], ...]:
+    return USUAL + tuple(pair for pair in RARE if view.length and view.length % sum(pair) == 0)
+
+
+def _probe(view: View, page_size: int, oob_size: int) -> Dump:
     """Of as much as is whole pages that JFFS2 can address."""
     seen = ffi.new("struct jx_oob_probe *")
-    pages = min(len(content) // (page_size + oob_size), SIZE_MAX_BYTES // page_size)
-    with ffi.from_buffer(content) as data:
+    pages = min(view.length // (page_size + oob_size), SIZE_MAX_BYTES // page_size)
+    with view.raw() as (data, *_):
         check(lib.jx_probe_oob(data, pages * page_size, page_size, oob_size, seen), doing="looking for OOB")
     endian = "big" if seen.big else "little"
     oob = Oob.from_c(seen.oob)
     return Dump(page_size, oob, seen.across, seen.torn, seen.cleanmarkers, seen.apart_bytes, endian)
 
 
-def _given(
-    path: str, content: Sequence[int], page_size: int | None, oob_size: int, found: Dump | None, guesses: list[str]
-) -> Dump:
+def _given(path: str, view: View, page_size: int | None, oob_size: int, found: Dump | None, guesses: list[str]) -> Dump:
     if page_size is None and found and found.oob.size == oob_size:
         page_size = found.page_size
     if page_size is None:
@@ -95,7 +111,7 @@ def _given(
         guesses.append(f"page of {page_size} bytes (usual with {oob_size} bytes of OOB)")
     if not OOB_MIN_BYTES <= oob_size <= page_size:
         raise GeometryError(f"{oob_size} bytes of OOB are impossible: {OOB_MIN_BYTES} to a page's size", path=path)
-    dump = _probe(content, page_size, oob_size)
+    dump = _probe(view, page_size, oob_size)
     if dump.is_refuted or (found and found.stride != dump.stride):
         likely = f"; {found} are likely right" if found else ""
         raise GeometryError(f"wrong OOB size: no {dump}, or nodes would go on behind it{likely}", path=path)

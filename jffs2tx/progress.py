@@ -96,3 +96,11 @@ def format_bytes(count: int) -> str:
             return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def exact_size(size: int) -> str:
+    """With a unit only where the number is whole."""
+    for shift, unit in ((20, "MiB"), (10, "KiB")):
+        if size and not size & ((1 << shift) - 1):
+            return f"{size >> shift} {unit}"
+    return f"{size} bytes"

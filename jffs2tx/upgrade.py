@@ -132,6 +132,7 @@ def plan_upgrade(
 ) -> Outcome:
     """What apply_upgrade would do, proved without a write. Raises what would stop it."""
     readers = readers or named(("linux",))
+    fs.check_writable()
     live = fs.flash.live
     if live and fs.status.state == "committed":
         raise Busy("an upgrade stands already and waits for the reboot, then for recover")

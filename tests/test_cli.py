@@ -101,7 +101,7 @@ def test_manifest_to_nowhere(tmp_path, capsys):
 
 # ---- how the operations are called -----------------------------------------------------------------------------------
 
-NO_MEDIUM = {"erase_size": None, "page_size": None, "oob_size": None, "device_size": None, "endian": None}
+NO_MEDIUM = dict.fromkeys(("erase_size", "page_size", "oob_size", "device_size", "endian", "offset", "length"))
 
 
 def test_plan(fake, upgrade, capsys):
@@ -119,7 +119,7 @@ def test_plan(fake, upgrade, capsys):
 
 def test_apply_with_every_option(fake, upgrade, capsys):
     medium = ["--erase-size", "128KiB", "--page-size", "2048", "--oob-size", "64", "--device-size", "0x4000000"]
-    medium += ["--endian", "big"]
+    medium += ["--endian", "big", "--offset", "1MiB", "--length", "64MiB"]
     choice = ["--strategy", "seal", "--reader", "linux-summary", "--reader", "u-boot-summary"]
     assert main(["apply", "image", *upgrade, *medium, *choice, "--json", "--quiet"]) == 0
     name, options = fake.called
@@ -128,6 +128,7 @@ def test_apply_with_every_option(fake, upgrade, capsys):
     assert options["readers"] == ("linux-summary", "u-boot-summary")
     assert options["progress"] is None
     sizes = {"erase_size": 131072, "page_size": 2048, "oob_size": 64, "device_size": 64 << 20, "endian": "big"}
+    sizes |= {"offset": 1 << 20, "length": 64 << 20}
     assert fake.opened == ("image", {"writable": True, **sizes})
     assert json.loads(capsys.readouterr().out) == fake.answer
 

@@ -38,7 +38,7 @@ def dump(image: Image) -> Iterator[dict]:
 
     Raises FormatError, MediumError.
     """
-    with image.fs() as fs:
+    with image.fs(inspect=True) as fs:
         nodes = lib.jx_fs_nodes(fs.handle)
         for index in range(lib.jx_fs_node_count(fs.handle)):
             yield _record(image, nodes[index])

@@ -30,6 +30,7 @@ def status(image: Image) -> dict:
                 "oob_avail_bytes": geometry.oob_avail,
             },
             **dump,
+            **_found_facts(image),
             "mounted": image.mounted,
             "endian": fs.endian,
             "summaries": fs.has_summaries,
@@ -49,6 +50,33 @@ def status(image: Image) -> dict:
             "ecc": ecc_facts(fs),
             "guesses": list(image.guesses),
         }
+
+
+def _found_facts(image: Image) -> dict:
+    """What the file shows, and where in it this file system stands; nothing of a device, which the kernel describes."""
+    seen, location = image.seen, image.location
+    if seen is None or location is None:
+        return {}
+    part = location.view
+    found = {
+        "offset": part.offset,
+        "length_bytes": part.length,
+        "little_endian_nodes": seen.little,
+        "big_endian_nodes": seen.big,
+        "cleanmarkers": seen.cleanmarkers,
+        "erase_size_because": seen.erase_size_reason,
+    }
+    others = [
+        {
+            "offset": one.offset,
+            "length_bytes": one.length,
+            "endian": one.endian,
+            "nodes": one.nodes,
+            "text": f"at {one}, {one.nodes} nodes",
+        }
+        for one in location.parts
+    ]
+    return {"found": found, "file_systems": others}
 
 
 def _dump_facts(oob: Oob) -> dict:

@@ -1,0 +1,182 @@
+"""Which part of a file is read: the whole of it where that is one file system, else the file system in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from jffs2tx.diagnosis import MAGICS, known_format, why_nothing
+from jffs2tx.errors import FormatError, GeometryError, Refused
+from jffs2tx.probe import probe
+from jffs2tx.progress import exact_size
+from jffs2tx.view import Found, View
+
+#: What a power cut leaves of an eraseblock at either end, or a mark behind an image, is no other file system.
+STRAY_BLOCKS = 2
+GRID_BYTES = 4096
+WORD_BYTES = 4
+USUAL_ERASE_SIZE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file system in the file: offset and length in bytes of the file, OOB included."""
+
+    offset: int
+    length: int
+    endian: str
+    nodes: int
+
+    def __str__(self) -> str:
+        return f"{self.offset:#x}, {exact_size(self.length)}, {self.endian}-endian"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The part that is read, and whether it was said, or is all of the file anyhow."""
+
+    view: View
+    parts: tuple[Part, ...]  # all in the file, or behind the offset that was given; none: it is erased
+    certain: bool
+    to_file_end: bool
+
+    def closed(self) -> Location:
+        """Without the bytes of the file, which are to be closed."""
+        return replace(self, view=replace(self.view, content=b""))
+
+    def check_writable(self, path: str) -> None:
+        """Raises Refused where the file holds more than the file system, and nobody said that this part is meant."""
+        if not self.certain:
+            raise Refused(
+                f"the JFFS2 at {self.view.offset:#x} is only a part of this file: to write to it, say "
+                f"--offset {self.view.offset:#x} --length {self.view.length:#x}",
+                path=path,
+            )
+
+
+def locate(path: str, view: View, offset: int | None, length: int | None, guesses: list[str]) -> Location:
+    """view: from offset on, or the whole file; with length so much of it. Raises FormatError, GeometryError."""
+    parts = [_part(view, found) for found in view.locate()] if view.size else []
+    whole = len(view.content)
+    if not parts and not view.is_erased:
+        raise FormatError(_nothing(path, view), path=path)
+    if length is not None or not parts:
+        if len(parts) > 1:
+            guesses.append(f"{_listed(parts)} in the length that is given are read as one")
+        return Location(view, tuple(parts), True, view.offset + view.length == whole)
+    start, end = _extent(view, view.locate())
+    if offset is not None and start:
+        raise FormatError(f"no JFFS2 starts at {offset:#x}: {_listed(parts)}", path=path)
+    used = View(view.content, view.place(start), _raw_length(view, start, end), view.page_size, view.oob_size)
+    is_all = used.offset == 0 and used.length == whole
+    if not is_all:
+        guesses.append(_said(view, used, parts, offset))
+    return Location(used, tuple(parts), is_all or offset is not None, used.offset + used.length == whole)
+
+
+def _said(view: View, used: View, parts: list[Part], offset: int | None) -> str:
+    if len(parts) > 1:
+        which = "that at the offset given" if offset is not None else "the first"
+        return f"{_listed(parts)}: {which} is read, {exact_size(used.length)}; --offset chooses another"
+    if offset is not None:
+        return f"length {exact_size(used.length)} (behind it stands something else)"
+    return f"JFFS2 at {used.offset:#x}, {exact_size(used.length)}, in a file of {exact_size(len(view.content))}"
+
+
+def _listed(parts: list[Part]) -> str:
+    if len(parts) == 1:
+        return f"one starts at {parts[0].offset:#x}"
+    shown = "; ".join(f"at {part}" for part in parts[:8])
+    return f"{len(parts)} file systems ({shown}{'; …' if len(parts) > 8 else ''})"
+
+
+def _part(view: View, found: Found) -> Part:
+    grid = _grid(found)
+    end = min(found.start + -(-(found.end - found.start) // grid) * grid, view.size)
+    return Part(view.place(found.start), _raw_length(view, found.start, end), found.endian, found.nodes)
+
+
+def _raw_length(view: View, start: int, end: int) -> int:
+    """Bytes of the file from one byte of data to another; the OOB of the last page is part of it."""
+    if not view.oob_size:
+        return end - start
+    pages = -(-end // view.page_size) - start // view.page_size
+    return min(pages * view.stride, view.offset + view.length - view.place(start))
+
+
+# ---- where the first one starts and ends -----------------------------------------------------------------------------
+
+
+def _extent(view: View, finds: list[Found]) -> tuple[int, int]:
+    """(start, end) of the first file system, in bytes of data: with what of the file can only be its own."""
+    first, grid = finds[0], _grid(finds[0])
+    start = _start(view, first)
+    limit = finds[1].start if len(finds) > 1 else view.size
+    end = min(start + -(-(first.end - start) // grid) * grid, limit)
+    foreign = view.first_used(end)
+    if foreign >= limit or (limit == view.size and _is_its_end(view, foreign, start, first)):
+        return start, limit
+    return start, max(end, start + (foreign - start) // grid * grid)
+
+
+def _grid(found: Found) -> int:
+    """Of which eraseblocks are a multiple."""
+    return found.erase_size or GRID_BYTES
+
+
+def _stray_bytes(found: Found) -> int:
+    return STRAY_BLOCKS * (found.erase_size or USUAL_ERASE_SIZE_BYTES)
+
+
+def _start(view: View, first: Found) -> int:
+    """Where its first node shows it, or 0 where what stands before that can be eraseblocks of its own."""
+    start, used = first.start, view.first_used()
+    if start % (first.erase_size or WORD_BYTES):
+        return start
+    if used >= start:
+        return 0
+    if start - used > _stray_bytes(first) or known_format(view, used) is not None:
+        return start
+    if first.erase_size or start % GRID_BYTES == 0:
+        return 0
+    # Nothing shows eraseblocks: if it does not start at 0, nodes will cross more of its blocks counted from there.
+    if view.oob_size:
+        return 0
+    shifted = View(view.content, view.offset + start, view.length - start)
+    return start if probe(shifted, None).uncrossed < probe(view, None).uncrossed else 0
+
+
+def _is_its_end(view: View, foreign: int, start: int, first: Found) -> bool:
+    """Whether what stands behind the last node, up to the file's end, can be of the same file system: whole eraseblocks
+    that a cut left, or a node that the file's end cuts off."""
+    if view.size - foreign > _stray_bytes(first) or known_format(view, foreign) is not None:
+        return False
+    return (view.size - start) % GRID_BYTES == 0 or view.data(foreign, len(MAGICS[0])) in MAGICS
+
+
+# ---- nothing ---------------------------------------------------------------------------------------------------------
+
+
+def _nothing(path: str, view: View) -> str:
+    reason = why_nothing(view)
+    what = f"there is no JFFS2 at {view.offset:#x}" if view.offset else "is no JFFS2 image"
+    return f"{what}: {_elsewhere(view) or reason}"
+
+
+def _elsewhere(view: View) -> str | None:
+    """Where in the file there is one, if the part looked at was given."""
+    if view.length == len(view.content):
+        return None
+    whole = View(view.content, 0, len(view.content) // view.stride * view.stride, view.page_size, view.oob_size)
+    if whole.size > 0xFFFFFFFF:
+        return None
+    parts = [_part(whole, found) for found in whole.locate()]
+    return _listed(parts) if parts else None
+
+
+def check_window(path: str, size: int, offset: int, length: int | None) -> int:
+    """The length of the window in a file of `size` bytes. Raises GeometryError."""
+    if offset >= size and size:
+        raise GeometryError(f"the offset {offset:#x} lies behind the end of its {size:#x} bytes", path=path)
+    if length is not None and offset + length > size:
+        raise GeometryError(f"{length:#x} bytes at {offset:#x} reach beyond its end at {size:#x}", path=path)
+    return size - offset if length is None else length

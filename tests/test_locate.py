@@ -1,0 +1,306 @@
+"""A file system is found wherever it stands in a file; writing to a part of a file must be said."""
+
+import random
+
+import pytest
+
+from jffs2tx.cli import main
+from jffs2tx.errors import FormatError, GeometryError, Refused
+from jffs2tx.image import open_image
+
+from .crafted import KIB, NAND, NOR, filesystem
+from .images import block, dirent, inode, make_image, make_tree, medium_of, needs_mkfs
+
+NOISE = random.Random(5).randbytes(1 << 20)
+SQUASHFS = b"hsqs" + NOISE[: 200 * KIB - 4]
+ONE = {b"a": b"content of a" * 500, b"dir": None, b"dir/one": b"1" * 5000}
+TWO = {b"a": b"another a" * 700, b"dir": None, b"dir/two": b"2" * 6000, b"z": b"z"}
+
+
+def built(files, geometry=NOR, **options):
+    with filesystem(geometry, files, **options) as flash:
+        return flash.read(0, flash.geometry.size)
+
+
+@pytest.fixture(scope="module")
+def nor():
+    return {"one": built(ONE), "two": built(TWO), "big": built(TWO, endian="big")}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(*parts):
+        path = tmp_path / "image"
+        path.write_bytes(b"".join(parts))
+        return path
+
+    return write
+
+
+def content(image):
+    with image.fs() as fs:
+        return {path: fs.read_ino(status.ino) for path, status in fs.walk() if status.type == "file"}
+
+
+def files(what):
+    return {path: data for path, data in what.items() if data is not None}
+
+
+def found(path, **options):
+    with open_image(path, **options) as image:
+        part = image.location.view
+        return part.offset, part.length, content(image)
+
+
+# ---- one, somewhere --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [1, 13, 64, 4096, 100_000, 256 * KIB, 1 << 20])
+@pytest.mark.parametrize("which", ["one", "big"])
+def test_behind_anything(nor, written, before, which):
+    path = written(NOISE[:before], nor[which])
+    assert found(path) == (before, len(nor[which]), files(ONE if which == "one" else TWO))
+
+
+@pytest.mark.parametrize("behind", [200, 70 * KIB, 1 << 20])
+def test_before_anything(nor, written, behind):
+    path = written(nor["one"], NOISE[:behind])
+    assert found(path) == (0, len(nor["one"]), files(ONE))
+
+
+def test_between_two_images_of_something_else(nor, written):
+    path = written(SQUASHFS, b"\xff" * (56 * KIB), nor["one"], SQUASHFS)
+    assert found(path) == (256 * KIB, len(nor["one"]), files(ONE))
+    with open_image(path) as image:
+        assert image.guesses == ["JFFS2 at 0x40000, 512 KiB, in a file of 968 KiB"]
+
+
+@pytest.mark.parametrize("fill", [b"\xff", b"\0"])
+@pytest.mark.parametrize("amount", [100, 16 * KIB, 200 * KIB])
+def test_padding_behind(nor, written, fill, amount):
+    path = written(nor["one"], fill * amount)
+    offset, length, seen = found(path)
+    assert (offset, seen) == (0, files(ONE))
+    assert length >= len(nor["one"])
+
+
+def test_erased_flash_in_front_belongs_to_it(nor, written):
+    path = written(b"\xff" * 256 * KIB, nor["one"])
+    assert found(path) == (0, 256 * KIB + len(nor["one"]), files(ONE))
+    path = written(b"\xff" * 100, nor["one"])
+    assert found(path) == (100, len(nor["one"]), files(ONE))
+
+
+def test_what_a_cut_leaves_at_either_end_belongs_to_it(nor, written):
+    """An eraseblock half erased is dirt, not another file."""
+    path = written(NOISE[: 16 * KIB], nor["one"], NOISE[: 16 * KIB])
+    assert found(path) == (0, 32 * KIB + len(nor["one"]), files(ONE))
+    open_image(path, writable=True).close()
+
+
+def test_an_image_that_was_cut_short_is_still_whole(nor, written):
+    path = written(block(dirent(b"a", 2, 1), inode(2, 1, b"x" * 4000), size=16 * KIB)[:2000])
+    with open_image(path, writable=True, erase_size=16 * KIB) as image:
+        assert image.location.view.offset == 0
+
+
+def test_nand_without_any_cleanmarker(written):
+    nand = built(TWO, NAND)
+    assert found(written(NOISE, nand), page_size=2048) == (1 << 20, len(nand), files(TWO))
+    noisy = {b"noise": NOISE[: 100 * KIB]}  # nodes that would cross eraseblocks counted from the file's start
+    assert found(written(NOISE[:3000], built(noisy, NAND)), page_size=2048)[::2] == (3000, noisy)
+    assert found(written(NOISE[:60], built(noisy, NAND)), page_size=2048)[2] == noisy
+    assert found(written(b"\xff" * 32 * KIB, nand), page_size=2048)[::2] == (0, files(TWO))
+
+
+def test_a_damaged_first_node_moves_nothing(written):
+    """Its block starts where it starts: the rest of it is not taken for another, shifted file system."""
+    nand = bytearray(built(TWO, NAND))
+    nand[8:40] = bytes(32)
+    offset, length, _ = found(written(bytes(nand)), page_size=2048)
+    assert (offset, length) == (0, len(nand))
+
+
+# ---- several -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "second"), [("one", "two"), ("one", "big"), ("big", "one"), ("two", "one")])
+@pytest.mark.parametrize("between", [0, 100 * KIB])
+def test_two_of_them(nor, written, first, second, between):
+    gap = SQUASHFS[:between]
+    path = written(nor[first], gap, nor[second])
+    at = len(nor[first]) + between
+    contents = {"one": files(ONE), "two": files(TWO), "big": files(TWO)}
+    assert found(path) == (0, len(nor[first]), contents[first])
+    assert found(path, offset=at) == (at, len(nor[second]), contents[second])
+    with open_image(path) as image:
+        assert [part.offset for part in image.location.parts] == [0, at]
+        (guess,) = (guess for guess in image.guesses if "file systems" in guess)
+        assert f"at {at:#x}" in guess and "the first is read" in guess and "--offset" in guess
+
+
+def test_three_of_them_and_a_foreign_one(nor, written):
+    path = written(nor["one"], nor["two"], SQUASHFS, nor["big"])
+    with open_image(path) as image:
+        size = len(nor["one"])
+        starts = [0, size, 2 * size + len(SQUASHFS)]
+        assert [part.offset for part in image.location.parts] == starts
+        assert [part.endian for part in image.location.parts] == ["little", "little", "big"]
+
+
+def test_two_copies_of_one(nor, written):
+    """As a board has it that keeps two systems."""
+    path = written(nor["one"], nor["one"])
+    assert found(path) == (0, len(nor["one"]), files(ONE))
+
+
+@needs_mkfs
+@pytest.mark.parametrize("pair", [("little", "big"), ("little", "summary"), ("nand", "nand"), ("summary", "summary")])
+def test_two_by_mkfs(tmp_path, made, pair):
+    """Another tree behind it; each padded to 1 MiB."""
+    (tmp_path / "other").mkdir()
+    for number in range(60):
+        (tmp_path / f"other/file{number}").write_bytes(NOISE[number : number * 50])
+    other = make_image(tmp_path / "other", tmp_path / "other.jffs2", pair[1]).read_bytes()
+    first = made(pair[0]).read_bytes()
+    first += b"\xff" * (-len(first) % (1 << 20))
+    (tmp_path / "both").write_bytes(first + other)
+    with open_image(tmp_path / "both") as image:
+        assert [part.offset for part in image.location.parts] == [0, len(first)]
+        assert b"bin/noise" in content(image)
+    with open_image(tmp_path / "both", offset=len(first)) as image:
+        assert set(content(image)) == {b"file%d" % number for number in range(60)}
+
+
+def test_equal_versions_in_one_file_system_are_no_second_one(written):
+    """A tie is settled as the kernel settles it."""
+    nodes = [dirent(b"a", 2, 1), inode(2, 1, b"old"), dirent(b"a", 3, 1), inode(3, 1, b"new"), inode(2, 1, b"NEW")]
+    path = written(medium_of(block(*nodes[:2]), block(*nodes[2:])))
+    with open_image(path) as image:
+        assert len(image.location.parts) == 1
+        assert content(image) == {b"a": b"new"}
+
+
+def test_stray_nodes_of_the_other_byte_order_are_passed_over(nor, written):
+    stray = b"".join(inode(9, 1, b"stray", order="big") + b"\xff" * 3 for _ in range(2))
+    image = bytearray(nor["one"])
+    image[len(image) - 16 * KIB + 64 : len(image) - 16 * KIB + 64 + len(stray)] = stray
+    with open_image(written(bytes(image))) as opened:
+        assert (opened.endian, len(opened.location.parts)) == ("little", 1)
+
+
+# ---- an offset that is given -----------------------------------------------------------------------------------------
+
+
+def test_offset_and_length(nor, written):
+    path = written(NOISE[: 64 * KIB], nor["one"], NOISE[: 64 * KIB])
+    size = len(nor["one"])
+    assert found(path, offset=64 * KIB) == (64 * KIB, size, files(ONE))
+    assert found(path, offset=64 * KIB, length=size) == (64 * KIB, size, files(ONE))
+    assert found(path, offset=64 * KIB, length=size // 2)[1] == size // 2
+
+
+@pytest.mark.parametrize("offset", [32 * KIB, 0x100])
+def test_a_wrong_offset_names_the_right_one(nor, written, offset):
+    path = written(SQUASHFS[: 256 * KIB - 56 * KIB], nor["one"])
+    with pytest.raises(FormatError, match="one starts at 0x32000"):
+        open_image(path, offset=offset)
+    with pytest.raises(FormatError, match="there is no JFFS2 at 0x1000: one starts at 0x32000"):
+        open_image(path, offset=0x1000, length=0x10000)
+
+
+def test_an_offset_outside(nor, written):
+    path = written(nor["one"])
+    with pytest.raises(GeometryError, match="behind the end"):
+        open_image(path, offset=len(nor["one"]))
+    with pytest.raises(GeometryError, match="beyond its end"):
+        open_image(path, offset=16 * KIB, length=len(nor["one"]))
+    with pytest.raises(GeometryError, match=r"is a device|neither an image"):
+        open_image("/dev/null", offset=0)
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def apply(path, tmp_path, *options):
+    source = tmp_path / "source"
+    if not source.exists():
+        source.mkdir()
+        (source / "new").write_bytes(b"new content" * 100)
+        main(["manifest", str(source), "-o", str(tmp_path / "manifest"), "--quiet"])
+    return main(["apply", str(path), str(tmp_path / "manifest"), "--from", str(source), "--quiet", *options])
+
+
+def test_a_part_is_written_to_only_where_that_is_said(nor, written, tmp_path, capsys):
+    before, behind = NOISE[: 100 * KIB], SQUASHFS
+    path = written(before, nor["one"], behind)
+    original = path.read_bytes()
+    with pytest.raises(Refused, match=r"--offset 0x19000 --length 0x80000"):
+        open_image(path, writable=True)
+    assert apply(path, tmp_path) == 1
+    assert path.read_bytes() == original
+    assert "is only a part of this file" in capsys.readouterr().err
+    assert apply(path, tmp_path, "--offset", "0x19000") == 0
+    after = path.read_bytes()
+    assert after[: len(before)] == before
+    assert after[-len(behind) :] == behind
+    assert len(after) == len(original) and after != original
+    assert found(path)[2] == {b"new": b"new content" * 100}
+
+
+def test_the_second_of_two_is_upgraded_alone(nor, written, tmp_path):
+    path = written(nor["one"], nor["two"], nor["big"])
+    size = len(nor["one"])
+    for offset in (size, 2 * size, 0):
+        assert apply(path, tmp_path, "--offset", hex(offset), "--length", hex(size)) == 0
+        assert found(path, offset=offset, length=size)[2] == {b"new": b"new content" * 100}
+    with open_image(written(nor["one"], nor["two"])) as image:
+        assert content(image) == files(ONE)
+
+
+def test_a_whole_file_needs_no_offset(nor, written, tmp_path):
+    assert apply(written(nor["one"]), tmp_path) == 0
+    assert apply(written(nor["one"]), tmp_path, "--offset", "0") == 0
+
+
+def test_a_part_of_no_whole_eraseblocks_is_not_written_to(nor, written):
+    path = written(nor["one"], SQUASHFS)
+    with pytest.raises(GeometryError, match="not the whole eraseblocks"):
+        open_image(path, writable=True, offset=0, length=len(nor["one"]) - 1000)
+    with pytest.raises(GeometryError, match="not the whole eraseblocks"):
+        open_image(path, writable=True, offset=0, device_size=len(nor["one"]) * 2)
+
+
+def test_the_last_part_may_grow_with_its_file(nor, written, tmp_path):
+    path = written(SQUASHFS[: 64 * KIB], nor["one"][: 64 * KIB])
+    assert apply(path, tmp_path, "--offset", "64KiB", "--device-size", "1MiB") == 0
+    assert found(path, offset=64 * KIB, device_size=1 << 20)[2] == {b"new": b"new content" * 100}
+
+
+# ---- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_status_tells_what_was_found_and_why(nor, written, capsys):
+    path = written(NOISE[: 100 * KIB], nor["one"])
+    assert main(["status", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "offset: 102400" in out
+    assert "cleanmarkers stand at multiples of it" in out
+    assert "guessed: JFFS2 at 0x19000, 512 KiB" in err
+
+
+@pytest.mark.parametrize("command", [["ls", "-R"], ["cat", "a"], ["dump"], ["check"], ["status"], ["ls", "--json"]])
+def test_every_reading_command_reads_the_one_found(nor, written, capsysbinary, command):
+    path = written(NOISE[: 100 * KIB], nor["one"], nor["big"])
+    name, *rest = command
+    assert main([name, str(path), *rest]) == 0
+    assert b"2 file systems (at 0x19000" in capsysbinary.readouterr().err
+
+
+def test_a_tree_of_everything_behind_a_boot_loader(tmp_path):
+    tree = make_tree(tmp_path / "tree")
+    plain = make_image(tree, tmp_path / "plain").read_bytes()
+    (tmp_path / "dump").write_bytes(NOISE[: 300 * KIB] + plain)
+    (tmp_path / "alone").write_bytes(plain)
+    with open_image(tmp_path / "dump") as one, open_image(tmp_path / "alone") as other:
+        assert one.fs().digest() == other.fs().digest()
