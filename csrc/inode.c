@@ -256,13 +256,20 @@ static int special_whole(const struct jx_fs *fs)
     return fs->map.count == 1 && fs->map.frags[0].node == fs->map.meta;
 }
 
+static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out);
+
+/* By what the data stand for, compressed or not (jffs2_iget). */
 static int device_number(struct jx_fs *fs, const struct jx_inode *in, struct jx_stat *out)
 {
-    uint8_t data[4];
-    if (in->csize != 2 && in->csize != 4)
+    uint8_t *data;
+    if (in->dsize != 2 && in->dsize != 4)
         return JX_ECORRUPT;
-    int err = jx_flash_read_forgiving(fs->flash, fs->nodes[fs->map.meta].offset + JX_INODE_BYTES, data, in->csize);
-    return err ? err : jx_decode_dev(fs->endian, data, in->csize, &out->major, &out->minor);
+    int err = node_content(fs, fs->map.meta, &data);
+    if (err)
+        return err;
+    err = jx_decode_dev(fs->endian, data, in->dsize, &out->major, &out->minor);
+    free(data);
+    return err;
 }
 
 /* Maps the inode; its newest metadata, all 0 but the mode where none are left of a directory ("fake some modes for it"). */

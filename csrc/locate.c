@@ -292,8 +292,11 @@ static int by_class(const void *a, const void *b)
 
 static int open_slots(struct survey *v)
 {
+    uint32_t keys = 0;
+    for (uint32_t i = 0; i < v->count; i++)
+        keys += v->seen[i].ino != 0;
     v->mask = 63;
-    while (v->mask < 2 * v->count)
+    while (v->mask < 2 * keys)
         v->mask = v->mask * 2 + 1;
     v->slots = malloc(((size_t)v->mask + 1) * sizeof(*v->slots));
     return v->slots ? JX_OK : JX_ENOMEM;

@@ -3,6 +3,7 @@ and by what the file shows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jffs2tx._ffi import check, ffi, lib
@@ -13,22 +14,8 @@ from jffs2tx.view import View
 SIZE_MAX_BYTES = 0xFFFFFFFF  # offsets are 32 bits in the core, as they are on the medium
 #: (page, OOB) of chips on which JFFS2 is found.
 USUAL = ((512, 16), (2048, 64), (2048, 128), (4096, 128), (4096, 224), (4096, 256))
-#: Rarer ones, taken for possible only where the file is a number of whole pages.
-RARE = (
-    (1024, 32),
-    (2048, 112),
-    (4096, 192),
-    (4096, 218),
-    (8192, 256),
-    (8192, 436),
-    (8192, 448),
-    (8192, 512),
-    (8192, 640),
-    (8192, 744),
-    (16384, 1216),
-    (16384, 1280),
-    (16384, 2208),
-)
+#: Pages of other chips; taken for possible, with any OOB, only where the file is a number of them.
+RARE_PAGES_BYTES = (512, 1024, 2048, 4096, 8192, 16384)
 OOB_MIN_BYTES = 16
 ENOUGH_NODES = 4  # that go on in the next page, no more that do not
 ENOUGH_CLEANMARKERS = 2  # in the same place of two OOBs
@@ -86,8 +73,13 @@ def find_dump(path: str, view: View, page_size: int | None, oob_size: int | None
     return dump
 
 
-def _layouts(view: View) -> tuple[tuple[int, int], ...]:
-    return USUAL + tuple(pair for pair in RARE if view.length and view.length % sum(pair) == 0)
+def _layouts(view: View) -> Iterator[tuple[int, int]]:
+    """(page, OOB) sizes that are worth a look."""
+    yield from USUAL
+    for page in RARE_PAGES_BYTES:
+        for oob in range(OOB_MIN_BYTES, page // 4 + 1, 2):
+            if view.length and view.length % (page + oob) == 0 and (page, oob) not in USUAL:
+                yield page, oob
 
 
 def _probe(view: View, page_size: int, oob_size: int) -> Dump:

@@ -1,12 +1,13 @@
 """Nodes of unknown types, by compatibility class as the kernel takes them; and what hostile media cost in memory."""
 
 import struct
+import zlib
 
 import pytest
 
 from jffs2tx._ffi import ffi, lib
 from jffs2tx.device import Flash
-from jffs2tx.errors import FormatError
+from jffs2tx.errors import Corrupt, FormatError
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.format import build
 from jffs2tx.upgrade import apply_upgrade, recover, tidy, wanted_tree
@@ -65,6 +66,35 @@ def test_incompat_refuses_the_mount_and_shows_only_its_nodes():
 def test_an_obsolete_one_is_of_no_class(name):
     with with_unknown(CLASSES[name] & ~0x2000) as flash:
         assert content(flash) == {b"f": b"content"}
+
+
+# ---- device numbers ----
+
+
+@pytest.mark.parametrize(
+    ("data", "fields", "device"),
+    [
+        (b"\x11\x08", {}, (8, 17)),
+        (b"\x11\x08\0\0", {}, (8, 17)),
+        (b"\x34\x12\x10\x00", {}, (0x12, 0x34 | 0x100)),
+        (zlib.compress(b"\x11\x08"), {"compr": 6, "dsize": 2}, (8, 17)),
+        (b"", {"compr": 1, "dsize": 4}, (0, 0)),
+    ],
+)
+def test_device_numbers_of_16_and_32_bits(data, fields, device):
+    """Whatever way they are compressed (jffs2_iget)."""
+    node = inode(2, 1, data, mode=0o20600, size=len(data), **fields)
+    with medium(block(directory(1), dirent(1, 2, b"d", 2, type=2), node)) as flash, FileSystem(flash) as fs:
+        assert fs.stat("d").device == device
+
+
+@pytest.mark.parametrize("data", [b"", b"\x11", b"\x11\x08\0", b"\x11\x08\0\0\0"])
+def test_device_numbers_of_other_sizes_are_none(data):
+    node = inode(2, 1, data, mode=0o20600)
+    with medium(block(directory(1), dirent(1, 2, b"d", 2, type=2), node)) as flash:
+        fs = FileSystem(flash)
+        with fs, pytest.raises(Corrupt):
+            fs.stat("d")
 
 
 # ---- memory ----

@@ -7,9 +7,11 @@ import pytest
 
 from jffs2tx._ffi import ffi, lib
 from jffs2tx.cli import main
+from jffs2tx.device import Geometry
 from jffs2tx.errors import GeometryError, MediumError
 from jffs2tx.image import open_image
 
+from .crafted import filesystem
 from .flashes import image as opened
 from .flashes import nand, refused
 from .images import KIB
@@ -141,6 +143,17 @@ def test_what_is_given_is_no_guess(flats, written, capsys, page):
     given = ["--oob-size", oob, "--page-size", page, "--erase-size", erase]
     assert shown(capsys, "status", path, *given)["guesses"] == []
     assert shown(capsys, "status", path, "--oob-size", oob, "--erase-size", erase)["guesses"] == []
+
+
+@pytest.mark.parametrize(("page", "oob"), [(1024, 32), (2048, 60), (2048, 112), (4096, 218), (8192, 448)])
+def test_other_layouts_are_found_where_the_file_is_whole_pages(written, page, oob):
+    content = b"".join(b"%d lines of noise %d\n" % (n, n * n * 7919 % 10007) for n in range(20_000))
+    with filesystem(Geometry("nand", 64 * 32 * page, 32 * page, page, page, 8), {b"f": content}) as flash:
+        flat = flash.read(0, flash.geometry.size)
+        path = written(b"".join(flat[at : at + page] + b"\xff" * oob for at in range(0, len(flat), page)))
+    with open_image(path) as image:
+        assert (image.geometry.write_size, image.oob.size) == (page, oob)
+        assert image.fs().read("f") == content
 
 
 @pytest.mark.parametrize("page", CHIPS)
