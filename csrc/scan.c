@@ -105,6 +105,8 @@ static int add_name(struct jx_fs *fs, struct jx_node *n, const uint8_t *name, ui
     }
     n->name = fs->names_len;
     n->nsize = (uint8_t)nsize;
+    if (!nsize)
+        return JX_OK;
     memcpy(fs->names + fs->names_len, name, nsize);
     fs->names_len += nsize;
     return JX_OK;
@@ -574,7 +576,8 @@ int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
             block->state = JX_B_FREE;
     }
     block->node_count = fs->node_count - block->first_node;
-    order_records(&s);
+    if (block->node_count) /* none where the first node already refuses the mount */
+        order_records(&s);
     return err;
 }
 

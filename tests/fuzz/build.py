@@ -1,0 +1,61 @@
+"""Compiles the targets: with clang and sanitizers for fuzzing, or as bare libraries for replay.py."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CSRC = HERE.parent.parent / "csrc"
+#: Targets, with the mutator that knows nodes or libFuzzer's own.
+IMAGES = ("read", "recover", "codec", "probe")
+BYTES = ("decompress", "lzma", "compress")
+TARGETS = IMAGES + BYTES
+HARNESS = ("medium.c", "nodes.c", "read_all.c", "fields.c")
+LIBRARIES = ("-ldeflate", "-llzo2", "-llzma")
+COMMON = ("-std=c11", "-g", "-Wall", "-Wextra", "-Wshadow", f"-I{CSRC}", f"-I{HERE}")
+SANITIZED = (
+    *("-O1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    # Comparisons are not traced: the mutator knows the numbers that matter, and runs are twice as fast.
+    *("-fsanitize=fuzzer-no-link", "-fno-sanitize-coverage=trace-cmp"),
+)
+
+
+def _run(*command: object) -> None:
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def library(target: str, folder: Path) -> Path:
+    """A shared library of one target whose C core is found when it is loaded."""
+    out = folder / f"{target}.so"
+    sources = [HERE / name for name in (f"target_{target}.c", *HARNESS)]
+    _run(os.environ.get("CC", "gcc"), *COMMON, "-O1", "-shared", "-fPIC", *sources, "-o", out)
+    return out
+
+
+def _object(source: Path, folder: Path) -> Path:
+    out = folder / f"{source.stem}.o"
+    newest = max(path.stat().st_mtime for path in (source, *CSRC.glob("*.h"), *HERE.glob("*.h")))
+    if not out.exists() or out.stat().st_mtime < newest:
+        _run("clang", *COMMON, *SANITIZED, "-c", source, "-o", out)
+    return out
+
+
+def fuzzers(folder: Path, jobs: int = 2) -> None:
+    """One program for each target, and for the two that take media one more that tries every field."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = [*sorted(CSRC.glob("*.c")), *(HERE / name for name in (*HARNESS, "mutate.c", "run_fields.c"))]
+    sources += [HERE / f"target_{target}.c" for target in TARGETS]
+    with ThreadPoolExecutor(jobs) as pool:
+        objects = {path.name: path for path in pool.map(lambda source: _object(source, folder), sources)}
+    targets = {target: objects.pop(f"target_{target}.o") for target in TARGETS}
+    mutate, run_fields = objects.pop("mutate.o"), objects.pop("run_fields.o")
+    link = ("clang", "-fsanitize=address,undefined,fuzzer")
+    for target, main in targets.items():
+        mutator = [mutate] if target in IMAGES else []
+        _run(*link, main, *mutator, *objects.values(), *LIBRARIES, "-o", folder / target)
+    for target in ("read", "recover"):
+        _run("clang", "-fsanitize=address,undefined,fuzzer-no-link", targets[target], run_fields, *objects.values(),
+             *LIBRARIES, "-o", folder / f"fields-{target}")  # fmt: skip

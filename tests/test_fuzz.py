@@ -1,0 +1,41 @@
+"""What fuzzing has found its way by, and a part of every field of every node, through the C core as it is built here."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .fuzz import build, seeds
+
+CORPUS = Path(__file__).parent.parent / "fixtures" / "fuzz"
+REPLAY = Path(build.__file__).parent / "replay.py"
+STEP = 16
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz")
+    return lambda target: build.library(target, folder)
+
+
+def replay(*arguments):
+    """How many inputs were looked at."""
+    done = subprocess.run([sys.executable, REPLAY, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("target", build.TARGETS)
+def test_the_corpus(library, target):
+    files = sorted((CORPUS / target).iterdir())
+    assert files
+    assert replay(library(target), "corpus", *files) == len(files)
+
+
+@pytest.mark.parametrize("target", ["read", "recover"])
+def test_every_field(library, tmp_path, target):
+    for name, data in seeds.bases():
+        (tmp_path / name).write_bytes(data)
+    step = STEP if target == "read" else 10 * STEP
+    assert replay(library(target), "fields", step, *sorted(tmp_path.iterdir())) > 4000
