@@ -89,6 +89,14 @@ bench: setup-test ## time, memory and bytes beside the peers, as ratios
 	@$(PYTHON) -m pip install --quiet --no-build-isolation --editable '.[test,bench]'
 	@$(PYTHON) -m tests.bench
 
+FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
+.PHONY: fuzz
+fuzz: setup ## every field of every node, then FUZZ_SECONDS of fuzzing for each target: docs/FUZZING.md
+	@.ci/packages clang libclang-rt-14-dev
+	@$(PYTHON) -m pip install --quiet 'atheris>=2.3'
+	$(PYTHON) -m tests.fuzz --seconds $(FUZZ_SECONDS) --jobs $(JOBS) $(FUZZ_ARGS)
+
 .PHONY: lint
 lint: setup ## ruff, check and format
 	@$(VENV)/bin/ruff check --quiet .

@@ -17,6 +17,7 @@
 #define COPY_MIN_BYTES (256u << 10) /* of a file system of which a copy follows: less is what a cut collection leaves */
 #define COPY_MIN_NODES 8u
 #define COPY_TRIALS 16u
+#define PROBES_MAX 64u /* of the table of keys: where numbers were chosen to collide, some sightings say nothing */
 
 struct sighting {
     uint32_t at, end;
@@ -118,17 +119,20 @@ static int sight_all(struct survey *v)
 
 /* ---- where one ends and the next begins ---------------------------------------------- */
 
+/* JX_NONE: too many others stand where it belongs. */
 static uint32_t slot_of(const struct survey *v, const struct sighting *one)
 {
     uint32_t h = one->ino * 0x9e3779b1u ^ one->version * 0x85ebca77u ^ one->type;
     h = (h ^ h >> 15) * 0x846ca68bu;
     uint32_t i = (h ^ h >> 16) & v->mask;
-    for (; v->slots[i] != JX_NONE; i = (i + 1) & v->mask) {
+    for (uint32_t probes = 0; probes < PROBES_MAX; probes++, i = (i + 1) & v->mask) {
+        if (v->slots[i] == JX_NONE)
+            return i;
         const struct sighting *other = &v->seen[v->slots[i]];
         if (other->ino == one->ino && other->version == one->version && other->type == one->type)
-            break;
+            return i;
     }
-    return i;
+    return JX_NONE;
 }
 
 /* The smallest power of two of which, counted from base, no node crosses a multiple. */
@@ -180,7 +184,10 @@ static uint32_t next_start(struct survey *v, uint32_t from, uint32_t to)
         const struct sighting *one = &v->seen[i];
         if (!one->ino)
             continue;
-        uint32_t slot = slot_of(v, one), older = v->slots[slot];
+        uint32_t slot = slot_of(v, one);
+        if (slot == JX_NONE)
+            continue;
+        uint32_t older = v->slots[slot];
         if (first == JX_NONE)
             first = i;
         if (older == first && v->seen[older].identity == one->identity && trials++ < COPY_TRIALS &&

@@ -8,7 +8,6 @@
 #include "mutants.h"
 #include "txn.h"
 
-#define BAD_HEADERS_MAX 64u /* in a block that are told one by one; more of them are noise, for the same reason */
 #define SHORT_RUN_BYTES 64u /* an erased run below this amid noise is noise: keeps the records linear in the medium */
 
 #define BAD_HEADERS_MAX 64u /* of an eraseblock have records of their own, further ones are noise: likewise */

@@ -218,7 +218,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     if lines.pop():
         raise ManifestError("the last line has no end: the manifest was cut short", line=len(lines) + 1)
     for number, line in enumerate(lines, start=1):
-        if line and not line.startswith(b"#"):
+        if line.strip() and not line.startswith(b"#"):
             yield number, line
 
 

@@ -1,4 +1,5 @@
-"""What fuzzing has found its way by, and a part of every field of every node, through the C core as it is built here."""
+"""The corpus that fuzzing has grown, a part of every field of every node, and what the worst media cost, counted. All
+through the C core as it is built here."""
 
 import subprocess
 import sys
@@ -39,3 +40,9 @@ def test_every_field(library, tmp_path, target):
         (tmp_path / name).write_bytes(data)
     step = STEP if target == "read" else 10 * STEP
     assert replay(library(target), "fields", step, *sorted(tmp_path.iterdir())) > 4000
+
+
+def test_cost_grows_with_the_medium(tmp_path):
+    """Operations and heap for each byte of the medium, whatever was made to be slow."""
+    done = subprocess.run([build.worst(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,1 +1,1 @@
-"""Hostile input: coverage-guided fuzzing, every field of every node, and what the worst images cost. See docs/FUZZING.md."""
+"""Hostile input: coverage-guided fuzzing, every field of every node, what the worst media cost. See docs/FUZZING.md."""

@@ -23,6 +23,10 @@ SANITIZED = (
 )
 
 
+#: What run_worst.c counts.
+WRAPPED = ("malloc", "calloc", "realloc", "free", "memcpy", "memset", "memcmp", "jx_crc32", "jx_decompress")
+
+
 def _run(*command: object) -> None:
     subprocess.run([str(part) for part in command], check=True)
 
@@ -59,3 +63,17 @@ def fuzzers(folder: Path, jobs: int = 2) -> None:
     for target in ("read", "recover"):
         _run("clang", "-fsanitize=address,undefined,fuzzer-no-link", targets[target], run_fields, *objects.values(),
              *LIBRARIES, "-o", folder / f"fields-{target}")  # fmt: skip
+
+
+def worst(folder: Path) -> Path:
+    """The program that counts what the worst media cost: plain, by the ordinary compiler."""
+    folder.mkdir(parents=True, exist_ok=True)
+    compiler, out = os.environ.get("CC", "gcc"), folder / "run_worst"
+    objects = [folder / f"{source.stem}.o" for source in sorted(CSRC.glob("*.c"))]
+    plain = (*COMMON, "-O1", "-fno-builtin")
+    for source, made in zip(sorted(CSRC.glob("*.c")), objects, strict=True):
+        _run(compiler, *plain, "-fsanitize-coverage=trace-pc", "-c", source, "-o", made)
+    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED]
+    sources = [HERE / name for name in ("run_worst.c", "worst_images.c")]
+    _run(compiler, *plain, *sources, *objects, *wraps, *LIBRARIES, "-o", out)
+    return out

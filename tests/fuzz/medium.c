@@ -52,7 +52,8 @@ int fuzz_medium_open(const uint8_t *data, size_t len, uint32_t spare, struct fuz
     uint32_t order = options >> 4 & 3;
     out->flash = flash_of(options & 3, (uint32_t)blocks);
     out->reader = (struct jx_reader){.endian = order == 1 ? JX_LITTLE : order == 2 ? JX_BIG : -1,
-                                     .summary = options >> 2 & 1, .empty_scan_bytes = options & 8 ? 1024 : 256};
+                                     .summary = options >> 2 & 1, .empty_scan_bytes = options & 8 ? 1024 : 256,
+                                     .inspect = order == 3};
     fill(out->flash, data + 1, (uint32_t)len - 1, options >> 6, order == 2 ? JX_BIG : JX_LITTLE);
     return 1;
 }

@@ -5,7 +5,8 @@
  *             pages (of 512) go whole, without OOB
  *   bit  2    the reader believes summaries
  *   bit  3    the reader takes a block for empty after 1024 erased bytes, not 256
- *   bits 4-5  byte order: 0 found by evidence, 1 little, 2 big, 3 found by evidence
+ *   bits 4-5  byte order: 0 found by evidence, 1 little, 2 big, 3 found by evidence, and read on where a
+ *             stock reader refuses the mount
  *   bits 6-7  NAND: which blocks have a cleanmarker in the OOB: 0 none, 1 all, 2 the even ones, 3 the odd ones
  */
 #ifndef FUZZ_MEDIUM_H

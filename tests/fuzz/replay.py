@@ -1,4 +1,4 @@
-"""Runs inputs through a target that is linked to nothing: the C core is the one that Python has loaded, as it was built.
+"""Runs inputs through a target that is linked to no C core: it uses the one that Python has loaded, as that was built.
 
     replay.py TARGET.so corpus FILE...
     replay.py TARGET.so fields STEP FILE...   every STEP-th variant of each field
