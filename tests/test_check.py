@@ -67,6 +67,15 @@ def listed(good, *other):
     return bytes(fake)
 
 
+def incompatible(content):
+    """A block whose summary lists, in place of its first node, one of a type that stops every reader."""
+    at = int.from_bytes(content[-8:-4], "little")
+    raw = bytearray(content[at:])
+    raw[32:34] = (0xE123).to_bytes(2, "little")
+    raw[24:28] = medium_format.crc32(raw[32:]).to_bytes(4, "little")
+    return content[:at] + bytes(raw)
+
+
 FILE = (dirent(1, 1, b"f", 2), inode(2, 1, b"x"))
 ROOT = directory(1)
 HOLE = {"compr": 1, "dsize": 4096}
@@ -106,7 +115,7 @@ CASES = {
     "totlen 0": ([(*FILE, build(0x2123, "little", totlen=0))], ["bad-header"], []),
     "totlen 0xfffffff0": ([(*FILE, build(NodeType.INODE & 0xFFFF, "little", **dict.fromkeys(
         ("ino", "version", "mode", "uid", "gid", "isize", "atime", "mtime", "ctime", "offset", "dsize"), 1
-    ), compr=0, data=b"", totlen=0xFFFFFFF0))], ["bad-header"], []),
+    ), compr=0, data=b"", totlen=0xFFFFFFF0))], ["no-mount", "bad-header"], []),
     "node": ([(*FILE, flipped(inode(3, 1), 30))], ["bad-node"], []),
     "dirent node": ([(*FILE, flipped(dirent(1, 5, b"g", 3), 20))], ["bad-node"], []),
     "xattr node": ([(*FILE, flipped(xattr(1), 13))], ["bad-node"], []),
@@ -140,6 +149,7 @@ CASES = {
     "lost, of nobody": ([(inode(7, 1, mode=0o40755), dirent(7, 2, b"f", 9))], [], ["unreachable-inode"]),
     "dot dot": ([(dirent(1, 1, b"..", 2), FILE[1])], ["impossible-name"], []),
     "slash": ([(dirent(1, 1, b"../up", 2), FILE[1])], ["impossible-name"], []),
+    "255 bytes": ([(dirent(1, 1, b"n" * 255, 2), FILE[1])], ["impossible-name"], []),
     "nul": (
         [(dirent(1, 1, b"f\0g", 2), FILE[1])],
         ["nul-name"],
@@ -200,6 +210,7 @@ CASES = {
     ),
     "device without a number": ([(dirent(1, 1, b"c", 2, type=CHAR), inode(2, 1, mode=S_IFCHR))], ["bad-device"], []),
     "no type": ([(dirent(1, 1, b"f", 2, type=0), inode(2, 1, mode=0o644))], ["bad-mode"], []),
+    "the root is a file": ([(inode(1, 1, b"x"), *FILE)], ["no-mount", "stray-name", "kept-orphan"], []),
     # ---- extended attributes
     "attribute": ([(*FILE, xattr(1), xref(2, 1))], [], []),
     "bad attribute": ([(*FILE, flipped(xattr(1, value=b"value"), 38), xref(2, 1))], ["bad-attribute"], []),
@@ -222,6 +233,13 @@ CASES = {
         ["no-summary"],
     ),
     "summary damaged": ([flipped(block(*FILE, summary=[0, 1]), -20)], ["bad-summary"], []),
+    "listed name of NUL": (
+        [block(*FILE, dirent(1, 2, b"\0", 2), summary=[0, 1, 2])],
+        ["no-mount", "bad-name"],
+        [],
+    ),
+    "listed name with a NUL": ([block(*FILE, dirent(1, 2, b"g\0h", 2), summary=[0, 1, 2])], ["nul-name"], []),
+    "listed INCOMPAT": ([incompatible(block(*FILE, summary=[0, 1]))], ["no-mount", "bad-summary"], []),
     "left out": ([block(*FILE, dirent(1, 2, b"g", 2), summary=[0, 1])], ["unlisted-node"], []),
     "another name": ([listed(FILE, dirent(1, 1, b"g", 2))], ["summary-entry"], []),
     "another version": ([listed(FILE, dirent(1, 3, b"f", 2))], ["summary-entry"], []),

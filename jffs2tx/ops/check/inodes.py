@@ -6,11 +6,12 @@ import stat
 from collections.abc import Iterator
 
 from jffs2tx._ffi import ffi, lib
+from jffs2tx.filesystem import ROOT_INO
+from jffs2tx.manifest import NAME_MAX_BYTES
 from jffs2tx.ops.check import kinds
 from jffs2tx.ops.check.finding import Finding
 from jffs2tx.ops.check.survey import S_IFMT, Survey
 
-NAME_MAX_BYTES = 254  # JFFS2_MAX_NAME_LEN, of a link's target too
 _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 _TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, *_DEVICES, stat.S_IFIFO, stat.S_IFSOCK)
 _INODE_BYTES = 68
@@ -35,6 +36,12 @@ def inodes(survey: Survey) -> Iterator[Finding]:
             yield from _file(survey, ino, newest)
         elif kind not in _TYPES:
             yield _finding(survey, kinds.BAD_MODE, f"its mode is {head.mode:#o}", ino, newest)
+
+
+def root_type(survey: Survey) -> Iterator[Finding]:
+    root = survey.inode(ROOT_INO)
+    if root.error is None and not root.is_directory:
+        yield _finding(survey, kinds.NO_MOUNT, f"the root is no directory: its mode is {root.mode:#o}", ROOT_INO)
 
 
 def _finding(survey: Survey, kind: kinds.Kind, text: str, ino: int, node: int | None = None) -> Finding:

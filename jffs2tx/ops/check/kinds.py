@@ -48,6 +48,14 @@ HIDDEN_NODE = Kind(
     "takes the block for empty by its first 256 bytes and erases it (jffs2_scan_eraseblock, EMPTY_SCAN_SIZE)",
     "nothing, if an erase was interrupted; if the nodes matter, copy the medium before it is mounted",
 )
+NO_MOUNT = Kind(
+    "no-mount",
+    "error",
+    "something because of which Linux does not mount the medium",
+    "refuses the mount (jffs2_sum_process_sum_data, jffs2_do_fill_super); a length that wraps round it does not survive "
+    "(jffs2_scan_eraseblock)",
+    "the image was made to harm or is damaged: do not mount it; extract what can be read",
+)
 UNFINISHED = Kind(
     "unfinished",
     "warning",
@@ -144,8 +152,8 @@ LOST_NAME = Kind(
 IMPOSSIBLE_NAME = Kind(
     "impossible-name",
     "error",
-    "name that no file can have: '.', '..' or one with a slash",
-    "fails to list the directory where there is a slash (verify_dirent_name); nothing opens such a name",
+    "name that no file can have: '.', '..', with a slash, or of 255 bytes",
+    "fails to list the directory where there is a slash (verify_dirent_name); nothing opens such a name (jffs2_lookup)",
     "the image was made to harm or is damaged: do not mount it where it matters",
 )
 NUL_NAME = Kind(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from jffs2tx.errors import printable
 from jffs2tx.filesystem import is_name
 from jffs2tx.format import DIRENT_TYPES
+from jffs2tx.manifest import NAME_MAX_BYTES
 from jffs2tx.ops.check import kinds
 from jffs2tx.ops.check.finding import Finding
 from jffs2tx.ops.check.survey import DT_SHIFT, S_IFMT, Survey
@@ -25,7 +26,7 @@ def lost_names(survey: Survey) -> Iterator[Finding]:
 
 def impossible_names(survey: Survey) -> Iterator[Finding]:
     for directory, name, node in _winners_in_tree(survey):
-        if not is_name(name):
+        if not is_name(name) or len(name) > NAME_MAX_BYTES:
             text = f"'{printable(name)}' is no name that a file can have"
             path = survey.path_below(directory, name)
             yield Finding(kinds.IMPOSSIBLE_NAME, text, node.offset, path, node.child)

@@ -12,6 +12,7 @@ from jffs2tx.ops.check.finding import Finding
 from jffs2tx.ops.check.survey import Survey
 
 PAGE_BYTES = 4096
+_WRAPS = 1 << 32
 #: Fixed part, and the node CRC's place in it: the CRC covers what stands before it, but for another CRC (4 bytes) in
 #: front of it or behind it.
 _NODE_CRCS = {
@@ -29,6 +30,18 @@ def bad_headers(survey: Survey) -> Iterator[Finding]:
         node = survey.nodes[index]
         if node.verdict == lib.JX_V_BAD_HEADER and not node.by_summary:  # those are told by their summary
             yield Finding(kinds.BAD_HEADER, "a header fails its CRC or reaches beyond its eraseblock", node.offset)
+
+
+def lengths_that_wrap(survey: Survey) -> Iterator[Finding]:
+    """Linux 6.1 adds a length to its place in 32 bits: beyond them it lands in front, and scans there again."""
+    for index in range(survey.node_count):
+        node = survey.nodes[index]
+        if node.verdict != lib.JX_V_BAD_HEADER or node.by_summary:
+            continue
+        header = survey.header(node.offset)
+        if header is not None and node.offset + header.totlen >= _WRAPS:
+            text = f"a length of {header.totlen:#x}, which leads round to {(node.offset + header.totlen) % _WRAPS:#x}"
+            yield Finding(kinds.NO_MOUNT, text, node.offset)
 
 
 def bad_nodes(survey: Survey) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ _FRAME_BYTES = 40  # JFFS2_SUMMARY_FRAME_SIZE
 _ENTRY_BYTES = {lib.JX_NODE_INODE: 18, lib.JX_NODE_DIRENT: 24, lib.JX_NODE_XATTR: 18, lib.JX_NODE_XREF: 6}
 #: What jffs2_write_inode_range asks for at least: an inode node with JFFS2_MIN_DATA_LEN of data, and its entry.
 _SMALLEST_WRITE_BYTES = 68 + 128 + 18
+_COMPATIBILITY = 0xC000  # these bits of a nodetype; all set: INCOMPAT
 _THERE = (lib.JX_V_GOOD, lib.JX_V_OBSOLETE)
 
 
@@ -52,6 +53,25 @@ def broken(survey: Survey) -> Iterator[Finding]:
             at = int.from_bytes(marker[:4], survey.fs.endian)
             text = f"the summary that should be at {at:#x} of this eraseblock fails a CRC or cannot be used"
             yield Finding(kinds.BAD_SUMMARY, text, block.offset)
+            if at < survey.erase_size - _FRAME_BYTES:
+                yield from _incompatible(survey, at, block)
+
+
+def _incompatible(survey: Survey, at: int, block) -> Iterator[Finding]:
+    """A whole summary with an entry of a type that allows no reader to go on without it."""
+    raw, summary = _read(survey, at, block)
+    if summary is None:
+        return
+    order, position, entry = ENDIANS[survey.fs.endian], ffi.new("uint32_t *", _SUMMARY_BYTES), _new_entry()
+    for _ in range(summary.sum_num):
+        start = position[0]
+        code = lib.jx_decode_summary_entry(order, raw, len(raw), position, entry)
+        if code == 1:
+            continue
+        kind = int.from_bytes(raw[start : start + 2], survey.fs.endian)
+        if code == 0 and kind & _COMPATIBILITY == _COMPATIBILITY:
+            yield Finding(kinds.NO_MOUNT, f"the summary lists a node of type {kind:#06x}", block.offset + at)
+        return
 
 
 def entries(survey: Survey) -> Iterator[Finding]:
@@ -61,6 +81,9 @@ def entries(survey: Survey) -> Iterator[Finding]:
             continue
         nodes = {node.offset - block.offset: node for node in _nodes_of(survey, block)}
         for entry, name in _entries(survey, max(nodes), block):
+            if entry.nodetype == lib.JX_NODE_DIRENT and name[:1] in (b"", b"\0"):
+                text = "the summary lists a name that is empty or begins with a NUL"
+                yield Finding(kinds.NO_MOUNT, text, block.offset + entry.offset)
             fault = _fault(survey, entry, name, nodes.get(entry.offset))
             if fault:
                 text = f"the summary lists a node ({kind_name(entry.nodetype)}) here: {fault}"
@@ -73,17 +96,25 @@ def entries(survey: Survey) -> Iterator[Finding]:
 
 def _entries(survey: Survey, start: int, block) -> Iterator[tuple[object, bytes]]:
     """Each struct jx_summary_entry, and the name in it, of the summary that starts there in its block."""
-    length = survey.erase_size - start
-    raw = survey.read(block.offset + start, length)
-    order = ENDIANS[survey.fs.endian]
-    summary = ffi.new("struct jx_summary *")
-    lib.jx_decode_summary(order, raw, length, summary)
+    raw, summary = _read(survey, start, block)
     position = ffi.new("uint32_t *", _SUMMARY_BYTES)
-    for _ in range(summary.sum_num):
-        entry = ffi.new("struct jx_summary_entry *")
-        if lib.jx_decode_summary_entry(order, raw, length, position, entry) != 1:
+    for _ in range(summary.sum_num if summary else 0):
+        entry = _new_entry()
+        if lib.jx_decode_summary_entry(ENDIANS[survey.fs.endian], raw, len(raw), position, entry) != 1:
             return
         yield entry, raw[entry.name_at : entry.name_at + entry.nsize] if entry.name_at else b""
+
+
+def _read(survey: Survey, start: int, block) -> tuple[bytes, object | None]:
+    """The bytes from there to the block's end, and the struct jx_summary that they are, if they are one."""
+    raw = survey.read(block.offset + start, survey.erase_size - start)
+    summary = ffi.new("struct jx_summary *")
+    good = lib.jx_decode_summary(ENDIANS[survey.fs.endian], raw, len(raw), summary) == lib.JX_GOOD
+    return raw, summary if good else None
+
+
+def _new_entry():
+    return ffi.new("struct jx_summary_entry *")
 
 
 def _fault(survey: Survey, entry, name: bytes, node) -> str | None:
@@ -96,7 +127,7 @@ def _fault(survey: Survey, entry, name: bytes, node) -> str | None:
         said, real = (entry.ino, entry.version), (node.ino, node.version)
     elif entry.nodetype == lib.JX_NODE_DIRENT:
         real_name = ffi.buffer(lib.jx_fs_names(survey.fs.handle) + node.name, node.nsize)[:]
-        said = (entry.ino, entry.version, entry.child, entry.type, name)
+        said = (entry.ino, entry.version, entry.child, entry.type, name.partition(b"\0")[0])
         real = (node.ino, node.version, node.child, node.type, real_name)
     elif entry.nodetype == lib.JX_NODE_XATTR:
         said, real = (entry.ino, entry.version), (node.child, node.version)

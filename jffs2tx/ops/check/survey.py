@@ -174,12 +174,18 @@ class Survey:
         """Bytes as the medium gives them, whatever ECC says. Raises MediumError."""
         return self.flash.read(offset, length, forgiving=True)
 
+    def header(self, offset: int):
+        """The struct jx_header that stands there, or None."""
+        if offset % self.erase_size + HEADER_BYTES > self.erase_size:
+            return None
+        header = ffi.new("struct jx_header *")
+        raw = self.read(offset, HEADER_BYTES)
+        return header if lib.jx_decode_header(lib.jx_fs_endian(self.fs.handle), raw, header) == lib.JX_GOOD else None
+
     def header_stands(self, node) -> bool:
         """Whether a node's header is where the record says, with the same type and length."""
-        header = ffi.new("struct jx_header *")
-        raw = self.read(node.offset, HEADER_BYTES)
-        good = lib.jx_decode_header(lib.jx_fs_endian(self.fs.handle), raw, header) == lib.JX_GOOD
-        return good and (header.nodetype | ACCURATE, header.totlen) == (node.nodetype, node.totlen)
+        header = self.header(node.offset)
+        return header is not None and (header.nodetype | ACCURATE, header.totlen) == (node.nodetype, node.totlen)
 
     def head(self, index: int):
         """An inode node's fixed part, decoded: struct jx_inode."""
