@@ -52,8 +52,8 @@ NO_MOUNT = Kind(
     "no-mount",
     "error",
     "something because of which Linux does not mount the medium",
-    "refuses the mount (jffs2_sum_process_sum_data, jffs2_do_fill_super); a length that wraps round it does not survive "
-    "(jffs2_scan_eraseblock)",
+    "refuses the mount (jffs2_sum_process_sum_data, jffs2_do_fill_super); a length that wraps round it does not "
+    "survive (jffs2_scan_eraseblock)",
     "the image was made to harm or is damaged: do not mount it; extract what can be read",
 )
 UNFINISHED = Kind(
