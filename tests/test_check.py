@@ -108,6 +108,8 @@ CASES = {
     # ---- eraseblocks
     "noise": ([(*FILE, NOISE)], ["noise"], []),
     "unknown": ([(*FILE, build(0x6123, "little"), build(0x2123, "little"))], [], ["unknown-node", "unknown-node"]),
+    "INCOMPAT": ([(*FILE, build(0xE123, "little"))], ["no-mount"], []),
+    "ROCOMPAT": ([(*FILE, build(0xA123, "little"))], ["read-only"], []),
     "hidden": ([FILE, b"\xff" * 1024 + inode(5, 1).ljust(ERASE - 1024, b"\xff")], ["hidden-node"], []),
     "staged": ([FILE, block(tag(1, 7), inode(9, 1), start=b"")], ["unfinished"], ["unreachable-inode"]),
     # ---- nodes

@@ -6,11 +6,14 @@ of the medium, and each is linear in it.
 
 from __future__ import annotations
 
+from jffs2tx._ffi import lib
+from jffs2tx.errors import FormatError
+from jffs2tx.filesystem import FileSystem
 from jffs2tx.image import Image
 from jffs2tx.ops.check import attributes, blocks, inodes, names, nodes, summaries, versions
 from jffs2tx.ops.check.finding import SEVERITIES, Finding, Kind
 from jffs2tx.ops.check.kinds import KINDS
-from jffs2tx.ops.check.survey import Survey
+from jffs2tx.ops.check.survey import NOWHERE, Survey
 from jffs2tx.progress import ProgressCallback
 
 __all__ = ["KINDS", "SEVERITIES", "Finding", "Kind", "check"]
@@ -21,6 +24,7 @@ CHECKS = (
     blocks.unreadable_pages,
     blocks.noise,
     blocks.unknown_nodes,
+    blocks.forbidding_nodes,
     blocks.hidden_nodes,
     nodes.bad_headers,
     nodes.lengths_that_wrap,
@@ -57,7 +61,7 @@ def check(image: Image, *, progress: ProgressCallback | None) -> dict:
 
     Raises FormatError, MediumError.
     """
-    with image.fs() as fs:
+    with _open(image) as fs:
         survey = Survey(image, fs, progress)
         findings = sorted((finding for look in CHECKS for finding in look(survey)), key=_order)
         return {
@@ -69,6 +73,18 @@ def check(image: Image, *, progress: ProgressCallback | None) -> dict:
             "problems": [finding.facts() for finding in findings if finding.kind.severity != "note"],
             "notes": [finding.facts() for finding in findings if finding.kind.severity == "note"],
         }
+
+
+def _open(image: Image) -> FileSystem:
+    """Also where a node of an unknown type forbids the mount: that is a finding. Raises FormatError, MediumError."""
+    try:
+        return image.fs()
+    except FormatError:
+        fs = image.fs(inspect=True)
+        if lib.jx_fs_incompat_at(fs.handle) == NOWHERE:
+            fs.close()
+            raise
+        return fs
 
 
 def _order(finding: Finding) -> tuple:

@@ -8,9 +8,10 @@ from jffs2tx._ffi import lib
 from jffs2tx.format import COMPATIBILITY, NodeType
 from jffs2tx.ops.check import kinds
 from jffs2tx.ops.check.finding import Finding
-from jffs2tx.ops.check.survey import Survey
+from jffs2tx.ops.check.survey import NOWHERE, Survey
 
 CONTENT = (lib.JX_NODE_INODE, lib.JX_NODE_DIRENT, lib.JX_NODE_XATTR, lib.JX_NODE_XREF)
+_CLASS, _COPY = 0xC000, 0x4000  # of a nodetype: what a reader does that does not know it
 _KNOWN = frozenset(map(int, NodeType))
 
 UNFINISHED = {
@@ -55,9 +56,19 @@ def _follows_bad_header(survey: Survey, index: int) -> bool:
 def unknown_nodes(survey: Survey) -> Iterator[Finding]:
     for index in range(survey.node_count):
         node = survey.nodes[index]
-        if node.nodetype and node.nodetype not in _KNOWN and node.verdict == lib.JX_V_GOOD:
+        passed_over = node.nodetype & _CLASS in (0, _COPY)
+        if node.nodetype and node.nodetype not in _KNOWN and node.verdict == lib.JX_V_GOOD and passed_over:
             text = f"node of unknown type {node.nodetype:#06x} ({COMPATIBILITY[node.nodetype & 0xC000]})"
             yield Finding(kinds.UNKNOWN_NODE, text, node.offset)
+
+
+def forbidding_nodes(survey: Survey) -> Iterator[Finding]:
+    """The first one of each of the other two classes."""
+    incompat, rocompat = lib.jx_fs_incompat_at(survey.fs.handle), lib.jx_fs_rocompat_at(survey.fs.handle)
+    if incompat != NOWHERE:
+        yield Finding(kinds.NO_MOUNT, "a node of an unknown type of class INCOMPAT", incompat)
+    if rocompat != NOWHERE:
+        yield Finding(kinds.READ_ONLY, "a node of an unknown type of class ROCOMPAT", rocompat)
 
 
 def hidden_nodes(survey: Survey) -> Iterator[Finding]:

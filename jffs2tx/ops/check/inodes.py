@@ -78,12 +78,12 @@ def _symlink(survey: Survey, ino: int, newest: int, head) -> Iterator[Finding]:
 
 
 def _device(survey: Survey, ino: int, newest: int, head) -> Iterator[Finding]:
-    if head.dsize not in (2, 4) or head.csize not in (2, 4):
-        fault = f"its number is {head.dsize} bytes long"
-    elif survey.inode(ino).error is not None:
-        fault = "its newest node is not the only one that shows data"
-    else:
+    if survey.inode(ino).error is None:
         return
+    if head.dsize not in (2, 4):
+        fault = f"its number is {head.dsize} bytes long"
+    else:
+        fault = "its number does not decompress, or its newest node is not the only one that shows data"
     yield _finding(survey, kinds.BAD_DEVICE, fault, ino, newest)
 
 

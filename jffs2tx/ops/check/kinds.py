@@ -52,9 +52,16 @@ NO_MOUNT = Kind(
     "no-mount",
     "error",
     "something because of which Linux does not mount the medium",
-    "refuses the mount (jffs2_sum_process_sum_data, jffs2_do_fill_super); a length that wraps round it does not "
-    "survive (jffs2_scan_eraseblock)",
+    "refuses the mount (jffs2_scan_eraseblock, jffs2_sum_process_sum_data, jffs2_do_fill_super); a length that wraps "
+    "round it does not survive",
     "the image was made to harm or is damaged: do not mount it; extract what can be read",
+)
+READ_ONLY = Kind(
+    "read-only",
+    "warning",
+    "node of an unknown type that allows reading only",
+    "mounts read-only, and refuses with EROFS otherwise (jffs2_scan_eraseblock, class ROCOMPAT)",
+    "upgrade on a system that knows the type; jffs2tx writes nothing here",
 )
 UNFINISHED = Kind(
     "unfinished",

@@ -22,6 +22,7 @@ DT_SHIFT = 12  # d_type is the file type of a mode
 INODE_HEAD_BYTES = 68
 WHENCE_NOWHERE = "…"
 PATHS_KEPT = 256
+NOWHERE = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
