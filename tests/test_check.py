@@ -18,8 +18,23 @@ from jffs2tx.errors import FormatError, Jffs2txError
 from jffs2tx.format import NodeType, build
 from jffs2tx.image import Image, open_image
 from jffs2tx.ops.check import KINDS
+from jffs2tx.upgrade import apply_upgrade, wanted_tree
 
-from .crafted import CLEANMARKER, ERASE, NAND, NOR, block, directory, dirent, inode, obsolete, tag
+from .crafted import (
+    CLEANMARKER,
+    ERASE,
+    LINUX_SUMMARY,
+    NAND,
+    NOR,
+    block,
+    directory,
+    dirent,
+    entries,
+    filesystem,
+    inode,
+    obsolete,
+    tag,
+)
 from .images import FLAVOURS, needs_mkfs
 from .test_readme import README
 
@@ -305,9 +320,12 @@ def test_paths_of_findings_are_whole_and_escaped():
 
 
 def test_documentation_has_every_kind():
-    text = (README.parent / "docs/CHECK.md").read_text()
-    rows = [f"| `{kind.name}` | {kind.severity} | {kind.title} | {kind.kernel} | {kind.remedy} |" for kind in KINDS]
-    assert [line for line in text.splitlines() if line.startswith("| `")] == rows
+    paragraphs = [" ".join(part.split()) for part in (README.parent / "docs/CHECK.md").read_text().split("\n\n")]
+    wanted = [
+        f"**`{kind.name}`**, {kind.severity}: {kind.title}. The kernel {kind.kernel}. To do: {kind.remedy}."
+        for kind in KINDS
+    ]
+    assert [part for part in paragraphs if part.startswith("**`")] == wanted
 
 
 # ---- sound media -----------------------------------------------------------------------------------------------------
@@ -322,6 +340,29 @@ def test_what_mkfs_makes_is_clean(made, flavour):
     assert (facts["problems"], facts["notes"]) == ([], [])
     assert facts["names"] == facts["inodes"] + 1  # one hard link
     assert seen[-1][1] == seen[-1][2] > 0
+
+
+VERSIONS = [
+    {b"d": None, b"d/a": b"one" * 3000, b"d/b": b"same", **{b"d/%d" % n: b"x" * 700 for n in range(60)}},
+    {b"d": None, b"d/a": b"two" * 3500, b"d/b": b"same", **{b"d/%d" % n: b"y" * 900 for n in range(30, 90)}},
+    {b"d": None, b"d/e": None, b"d/e/a": b"two" * 3500, b"d/b": b"other", **{b"d/%d" % n: b"y" * 900 for n in range(80)}},
+]
+
+
+@pytest.mark.parametrize("summary", [False, True])
+@pytest.mark.parametrize(
+    ("geometry", "strategy"), [(NOR, "swap"), (NOR, "flip"), (NAND, "swap"), (NAND, "seal"), (NAND, "lift")]
+)
+def test_what_upgrades_leave_is_clean(geometry, strategy, summary):
+    """Three versions, one after the other."""
+    with filesystem(geometry, VERSIONS[0], summary=summary) as flash:
+        for files in (*VERSIONS[1:], VERSIONS[0]):
+            manifest, content = entries(files)
+            apply_upgrade(flash, wanted_tree(manifest), content, readers=LINUX_SUMMARY, strategy=strategy)
+            image = Image("upgraded", flash, "little", [], ExitStack())
+            facts = ops.check(image, progress=None)
+            assert facts["problems"] == []
+            assert {note["kind"] for note in facts["notes"]} <= {"unreachable-inode", "no-summary"}
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------

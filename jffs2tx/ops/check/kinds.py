@@ -54,7 +54,7 @@ NO_MOUNT = Kind(
     "something because of which Linux does not mount the medium",
     "refuses the mount (jffs2_scan_eraseblock, jffs2_sum_process_sum_data, jffs2_do_fill_super); a length that wraps "
     "round it does not survive",
-    "the image was made to harm or is damaged: do not mount it; extract what can be read",
+    "the image was made to harm or is damaged: `jffs2tx dump` shows what stands there",
 )
 READ_ONLY = Kind(
     "read-only",
