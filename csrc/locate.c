@@ -14,6 +14,7 @@
 #define NODE_MAX_BYTES (4u << 20) /* a longer one is not stepped over: no eraseblock is larger */
 #define CLASSES 8u                /* 2 byte orders, 4 places in a word */
 #define GRID_MIN_BYTES 4096u
+#define USUAL_BLOCK_BYTES 65536u
 #define COPY_MIN_BYTES (256u << 10) /* of a file system of which a copy follows: less is what a cut collection leaves */
 #define COPY_MIN_NODES 8u
 #define COPY_TRIALS 16u
@@ -259,25 +260,30 @@ static void tell(struct survey *v, uint32_t from, uint32_t to)
         v->out[v->found++] = f;
 }
 
-/* Stray nodes amid a far larger file system: what an earlier one left there. */
-static int is_stray(const struct survey *v, const struct jx_found *f)
+/* Whether f is but stray nodes in eraseblocks of another: what an earlier file system left there, or what a file holds. */
+static int is_stray(const struct jx_found *f, const struct jx_found *other)
 {
-    for (uint32_t i = 0; i < v->found; i++) {
-        const struct jx_found *other = &v->out[i];
-        uint32_t size = other->end - other->start, block = other->erase_size_bytes;
-        if (block && size % block)
-            size += block - size % block;
-        if (f->start >= other->start && f->start - other->start < size && f->nodes * 4ull <= other->nodes)
+    uint32_t size = other->end - other->start, block = other->erase_size_bytes ? other->erase_size_bytes : USUAL_BLOCK_BYTES;
+    if (f->big == other->big && f->start % 4 == other->start % 4) /* told apart by what they contradict */
+        return 0;
+    if (f->start < other->start || f->start - other->start >= jx_align(size, block))
+        return 0;
+    return f->nodes * 4ull <= other->nodes || (f->nodes <= other->nodes && !f->cleanmarkers);
+}
+
+static int is_any_stray(const struct survey *v, const struct jx_found *f)
+{
+    for (uint32_t i = 0; i < v->found; i++)
+        if (is_stray(f, &v->out[i]))
             return 1;
-    }
     return 0;
 }
 
-/* The largest of all is never one: some of them are left. */
+/* Two of equal size never go both: the first is gone when the second is looked at. */
 static void drop_strays(struct survey *v)
 {
     for (uint32_t i = 0; i < v->found;)
-        if (is_stray(v, &v->out[i]))
+        if (is_any_stray(v, &v->out[i]))
             v->out[i] = v->out[--v->found];
         else
             i++;
