@@ -139,15 +139,14 @@ def open_image(
         view = location.view
         geometry = find_geometry(path, view.size, seen, given, guesses)
         order = find_endian(path, seen, guesses, endian)
-        room = 0 if location.to_file_end else view.length
-        if room and writable and geometry.size != view.size:
+        if location.room and writable and geometry.size != view.size:
             raise GeometryError(
                 f"{view.length:#x} bytes at {view.offset:#x} are not the whole eraseblocks of a device of "
                 f"{geometry.size:#x} bytes, and what stands behind them is not to be written to",
                 path=path,
             )
         oob = dump.oob if dump else None
-        flash = Flash.file(path, geometry, writable, oob=oob, start=view.offset, length=room)
+        flash = Flash.file(path, geometry, writable, oob=oob, start=view.offset, length=location.room)
         assumed = geometry.subpage_size if given.page and subpage_size is None else None
         return Image(
             path,

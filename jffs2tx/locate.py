@@ -43,6 +43,11 @@ class Location:
         """Without the bytes of the file, which are to be closed."""
         return replace(self, view=replace(self.view, content=b""))
 
+    @property
+    def room(self) -> int:
+        """Bytes of the file that are the device; 0: all to its end, which may grow."""
+        return 0 if self.to_file_end else self.view.length
+
     def check_writable(self, path: str) -> None:
         """Raises Refused where the file holds more than the file system, and nobody said that this part is meant."""
         if not self.certain:

@@ -30,8 +30,9 @@ def keep_image(target: Image, crash: Flash, output: Path) -> Path:
 def _keep_dump(target: Image, crash: Flash, output: Path) -> None:
     """A copy of the target in which the eraseblocks that differ are written anew."""
     shutil.copyfile(target.path, output)
-    size = crash.geometry.erase_size
-    with Flash.file(output, crash.geometry, writable=True, oob=target.oob) as copy:
+    size, part = crash.geometry.erase_size, target.location
+    place = {"start": part.view.offset, "length": part.room} if part else {}
+    with Flash.file(output, crash.geometry, writable=True, oob=target.oob, **place) as copy:
         for offset in range(0, crash.geometry.size, size):
             if not crash.is_bad(offset) and _block(crash, offset) != _block(copy, offset):
                 _write_block(crash, copy, offset)
