@@ -345,7 +345,13 @@ def test_what_mkfs_makes_is_clean(made, flavour):
 VERSIONS = [
     {b"d": None, b"d/a": b"one" * 3000, b"d/b": b"same", **{b"d/%d" % n: b"x" * 700 for n in range(60)}},
     {b"d": None, b"d/a": b"two" * 3500, b"d/b": b"same", **{b"d/%d" % n: b"y" * 900 for n in range(30, 90)}},
-    {b"d": None, b"d/e": None, b"d/e/a": b"two" * 3500, b"d/b": b"other", **{b"d/%d" % n: b"y" * 900 for n in range(80)}},
+    {
+        b"d": None,
+        b"d/e": None,
+        b"d/e/a": b"two" * 3500,
+        b"d/b": b"other",
+        **{b"d/%d" % n: b"y" * 900 for n in range(80)},
+    },
 ]
 
 

@@ -467,6 +467,9 @@ HOSTILE = {
     "long names": [dirent(1, 1, b"n" * 255, 9), dirent(1, 2, b"n" * 254, 9), FILE],
     "no UTF-8": [dirent(1, 1, b"\xff\xfe", 9), dirent(1, 2, b"-rf", 9), dirent(1, 3, b"*\n", 9), FILE],
     "odd attributes": [dirent(1, 1, b"f", 9), FILE, xattr(1, b"n\0ul"), xref(9, 1), xattr(2, b"", b"x"), xref(9, 2)],
+    "the root is a link": [inode(1, 1, VICTIM, mode=S_IFLNK), dirent(1, 2, b"f", 9), FILE],
+    "the root is a file": [inode(1, 1, b"x"), dirent(1, 2, b"f", 9), FILE],
+    "the root is a device": [inode(1, 1, b"\3\1", mode=S_IFCHR), dirent(1, 2, b"f", 9), FILE],
     "sample": [],
 }
 

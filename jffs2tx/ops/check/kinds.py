@@ -1,4 +1,4 @@
-"""Every kind of finding: what it is, what the kernel makes of it, and what to do. docs/CHECK.md shows this table.
+"""Every kind of finding: what it is, what the kernel makes of it, and what to do. docs/CHECK.md says the same.
 
 `error`: the tree that the kernel shows is not the one that was written, or the kernel cannot show some of it.
 `warning`: the tree is whole, but the medium is not as a sound writer leaves it. `note`: nothing is wrong.

@@ -20,7 +20,7 @@ from jffs2tx.progress import ProgressCallback
 S_IFMT, S_IFDIR = 0o170000, 0o040000
 DT_SHIFT = 12  # d_type is the file type of a mode
 INODE_HEAD_BYTES = 68
-WHENCE_NOWHERE = "…"
+ELLIPSIS = "…".encode()
 PATHS_KEPT = 256
 NOWHERE = 0xFFFFFFFF
 
@@ -114,7 +114,7 @@ class Survey:
             ino, name = place
             length += len(name) + 1
             if length > PATH_MAX_BYTES:
-                parts.append(WHENCE_NOWHERE.encode())
+                parts.append(ELLIPSIS)
                 break
             parts.append(name)
         return b"/".join(reversed(parts))

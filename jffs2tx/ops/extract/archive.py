@@ -19,7 +19,7 @@ from jffs2tx.errors import Corrupt, Jffs2txError
 from jffs2tx.filesystem import CHUNK_BYTES, FileSystem, Stat
 from jffs2tx.image import Image
 from jffs2tx.manifest import Entry
-from jffs2tx.ops.extract.losses import Budget, Losses
+from jffs2tx.ops.extract.losses import Budget, Losses, check_root
 from jffs2tx.ops.extract.pace import Pace
 from jffs2tx.progress import ProgressCallback
 from jffs2tx.tree import entry_of
@@ -100,6 +100,7 @@ class _Writer:
         ino = status.ino
         if ino in self._failed:
             raise self._failed[ino]
+        check_root(path, status)
         if ino in self._directories:
             raise Corrupt("is a further name of a directory, which an archive cannot have")
         if ino in self._first:

@@ -16,7 +16,7 @@ from jffs2tx.filesystem import FileSystem, Stat
 from jffs2tx.image import Image
 from jffs2tx.manifest import Entry
 from jffs2tx.ops.extract.branch import Branch
-from jffs2tx.ops.extract.losses import Budget, Losses
+from jffs2tx.ops.extract.losses import Budget, Losses, check_root
 from jffs2tx.ops.extract.pace import Pace
 from jffs2tx.progress import ProgressCallback
 from jffs2tx.tree import entry_of
@@ -126,6 +126,7 @@ class _Writer:
         ino = status.ino
         if ino in self._failed:
             raise self._failed[ino]
+        check_root(path, status)
         if status.type == "dir":
             self._make_directory(path, ino)
         elif ino in self._made:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from jffs2tx.errors import Jffs2txError, LimitError, printable
+from jffs2tx.errors import Corrupt, Jffs2txError, LimitError, printable
+from jffs2tx.filesystem import Stat
 from jffs2tx.image import Image
 from jffs2tx.manifest import escape
 from jffs2tx.progress import format_bytes
@@ -50,6 +51,12 @@ class Losses:
 def _fact(path: bytes, reason: str) -> dict:
     shown = f"/{printable(path)}"
     return {"path": "/" + escape(path).decode(), "reason": reason, "text": f"{shown}: {reason}"}
+
+
+def check_root(path: bytes, status: Stat) -> None:
+    """Raises Corrupt where this is the root and no directory: nothing can be made of that."""
+    if not path and status.type != "dir":
+        raise Corrupt("is the root, and no directory")
 
 
 class Budget:
