@@ -171,6 +171,22 @@ def test_upgrades_on_devices(lab, versions):
             assert result.named("read_back")[0].badblocks == list(bad)
 
 
+@needs_lab
+def test_torture_leaves_a_device_alone(lab, versions):
+    """A copy of it is tried, bad blocks and all."""
+    torture = ["torture", *apply(versions)[1:], "--faults", "F1,F5", "--limit", "40", "--quiet"]
+    dump = ["dump", DEVICE, "--json"]
+    steps = [commands(dump, torture, dump), mount(), tree(), umount()]
+    cases = [case(name, versions, DEVICES[name][0], *steps, bad=DEVICES[name][1]) for name in ("nor", "nand512-bad")]
+    for result in lab.run(cases):
+        assert result.ok, result.why()
+        before, tried, after = outcomes(result)
+        facts = done(tried)
+        assert facts["images"] >= 20 and facts["total"]["old"] and facts["total"]["third"] == 0
+        assert before == after and len(before[1].splitlines()) > 50
+        assert result.tree(0).lines == lines_of(versions, "old"), result.id
+
+
 # ---- many upgrades ---------------------------------------------------------------------------------------------------
 
 ROUNDS = 20
