@@ -21,7 +21,8 @@ from jffs2tx.faults.recording import Recording
 from jffs2tx.faults.tokens import Token
 
 CHUNK_IMAGES = 2000  # judged in one call: some seconds at the most
-RECOVER_IMAGES = 20  # recover takes as long as judging so many
+RECOVERED_BYTES = CHUNK_IMAGES << 18  # of devices on which recover is run in one call
+RECOVERED_MIN = 10
 #: progress(phase, done, total), in images.
 Progress = Callable[[str, int, int], None] | None
 
@@ -77,7 +78,9 @@ def plan_work(recording: Recording, chosen: tuple[Family, ...], limit: int | Non
         picked = _sample(counts, limit)
     chunks = []
     for family in chosen:
-        most = CHUNK_IMAGES // RECOVER_IMAGES if depth > 1 or family is FAMILIES["F1"] else CHUNK_IMAGES
+        most = CHUNK_IMAGES
+        if depth > 1 or family is FAMILIES["F1"]:
+            most = min(most, max(RECOVERED_MIN, RECOVERED_BYTES // recording.sim.geometry.size))
         chunks += _chunks(family, counts[family], picked[family], most)
     return Work(tuple(chunks), {family.name: sum(by_cut) for family, by_cut in counts.items()})
 
@@ -143,9 +146,9 @@ def torture(
     threads = min(jobs_of(jobs), max(1, len(order)))
     with ExitStack() as stack:
         judges: SimpleQueue[Judge] = SimpleQueue()
-        pool = stack.enter_context(ThreadPoolExecutor(threads))
         for _ in range(threads):
             judges.put(stack.enter_context(Judge(recording, recover_cuts=1, **again)))
+        pool = stack.enter_context(ThreadPoolExecutor(threads))  # ends first: a judge at work must not be closed
         done = 0
         for chunk, (tally, commit_cut) in _results(pool, judges, order):
             found.append((chunk, tally))
