@@ -39,7 +39,7 @@ struct jx_inode_rec {
     uint32_t ino;
     uint32_t first_node;             /* good inode nodes, chained by jx_node.next */
     uint32_t first_name, name_count; /* in fs->names_of: its winning names, if a directory */
-    uint32_t ghost_count;            /* behind them: winners that only a summary speaks of; linked, never listed */
+    uint32_t ghost_count;            /* behind them: winners that are no good; linked, never listed */
     uint32_t highest_version;        /* of all that is on the medium, hidden nodes too */
     uint32_t nlink;                  /* pino_nlink of the kernel */
     uint8_t exists;                  /* a visible node or dirent makes the kernel keep an inode cache */
@@ -124,10 +124,10 @@ static inline int jx_is_content(uint16_t type)
 }
 /* A dirent whose content stands; it may be obsolete or hidden. */
 static inline int jx_is_named(const struct jx_node *n) { return n->nodetype == JX_NODE_DIRENT && n->nsize > 0; }
-/* What jffs2_scan_medium hands to the build: good nodes, and what a summary says of others. */
+/* What jffs2_scan_medium hands to the build: good nodes, what a summary says of others, and names with a NUL inside. */
 static inline int jx_is_seen(const struct jx_node *n)
 {
-    return n->verdict == JX_V_GOOD || (n->by_summary && jx_is_named(n));
+    return n->verdict == JX_V_GOOD || (jx_is_named(n) && (n->by_summary || n->verdict == JX_V_BAD_NAME));
 }
 
 /* Of copies with equal versions those in an unfinished commit block count: the others are what a cut left of moving it. */
@@ -136,9 +136,9 @@ static inline int jx_in_commit_block(const struct jx_fs *fs, uint32_t node)
     return fs->blocks[fs->nodes[node].offset / fs->flash->geo.erase_size_bytes].tag == JX_TAG_COMMIT;
 }
 
-/* A dirent of a summary whose node is bad or obsolete: the build believes it, reading the directory drops it again, and
- * older ones of its name are gone by then (jffs2_get_inode_nodes). */
-static inline int jx_is_ghost(const struct jx_node *n) { return n->by_summary && n->verdict != JX_V_GOOD; }
+/* A dirent that is seen and not good: the build believes it, reading the directory drops it again, and older ones of its
+ * name are gone by then (jffs2_get_inode_nodes). */
+static inline int jx_is_ghost(const struct jx_node *n) { return jx_is_seen(n) && n->verdict != JX_V_GOOD; }
 
 typedef int (*jx_less)(const void *ctx, uint32_t a, uint32_t b); /* <0, 0, >0 */
 int jx_sort(uint32_t *a, uint32_t n, jx_less cmp, const void *ctx); /* stable merge sort */

@@ -83,8 +83,9 @@ struct jx_inode_rec *jx_inode_get(struct jx_fs *fs, uint32_t ino)
 static int note_node(struct jx_fs *fs, uint32_t i)
 {
     struct jx_node *n = &fs->nodes[i];
-    int listed = n->nodetype == JX_NODE_INODE && n->by_summary; /* makes an inode cache, whatever the node is worth */
     int inode = n->nodetype == JX_NODE_INODE && n->verdict != JX_V_BAD_NODE && n->verdict != JX_V_BAD_HEADER;
+    /* makes an inode cache, though reading the inode drops the node: by its CRC or by its lengths */
+    int listed = n->nodetype == JX_NODE_INODE && (n->by_summary || (n->verdict == JX_V_BAD_NODE && n->ino));
     if (!inode && !listed && !jx_is_named(n))
         return JX_OK;
     struct jx_inode_rec *rec = jx_inode_get(fs, n->ino);

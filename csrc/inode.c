@@ -136,14 +136,16 @@ static int show(struct jx_fs *fs, const uint32_t *order, uint32_t n, uint32_t *h
     return err;
 }
 
-/* The newest node whose data are good gives the metadata (rii.latest_ref). */
+/* The newest node whose data are good gives the metadata (rii.latest_ref), but one of version 0 only if it has no data
+ * (jffs2_build_inode_fragtree: high_ver starts there). */
 static void find_meta(struct jx_fs *fs, uint32_t *order, uint32_t n)
 {
     struct jx_map *m = &fs->map;
     uint32_t heaped = 0;
     m->meta = JX_NONE;
     for (uint32_t i = 0; i < n; i++) /* in place: slot i has been read when the heap reaches it */
-        heap_push(fs, order, &heaped, order[i]);
+        if (fs->nodes[order[i]].version || !span(&fs->nodes[order[i]]))
+            heap_push(fs, order, &heaped, order[i]);
     while (heaped && m->meta == JX_NONE) {
         if (jx_node_data_good(fs, order[0]))
             m->meta = order[0];
@@ -212,26 +214,42 @@ static int read_head(struct jx_fs *fs, uint32_t node, struct jx_inode *in)
     return jx_decode_inode(fs->endian, head, in) == JX_GOOD ? JX_OK : JX_ECORRUPT;
 }
 
-/* Only winners take part: the others are obsolete by the time the directory is read. */
+/* The next dirent that reading directory ino finds, from *i in fs->dirents on, which it moves: winners, deletions too,
+ * but for those of a missing child (the others are obsolete by then). */
+static const struct jx_node *next_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t *i)
+{
+    while (*i < fs->dirent_count && fs->nodes[fs->dirents[*i]].ino == ino) {
+        const struct jx_node *winner = NULL;
+        uint32_t first = fs->dirents[*i];
+        for (; *i < fs->dirent_count && jx_dirent_key_cmp(fs, first, fs->dirents[*i]) == 0; ++*i)
+            if (jx_is_seen(&fs->nodes[fs->dirents[*i]]))
+                winner = &fs->nodes[fs->dirents[*i]];
+        if (!winner || jx_is_ghost(winner))
+            continue;
+        const struct jx_inode_rec *child = winner->child ? jx_inode_find(fs, winner->child) : NULL;
+        if (!winner->child || (child && child->exists))
+            return winner;
+    }
+    return NULL;
+}
+
+static int has_dirents(const struct jx_fs *fs, uint32_t ino)
+{
+    uint32_t i;
+    jx_dirent_run(fs, ino, "", 0, &i);
+    return next_dirent(fs, ino, &i) != NULL;
+}
+
 uint32_t jx_time_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t version)
 {
-    uint32_t i, end, found = JX_NONE;
+    const struct jx_node *n;
+    uint32_t i, found = JX_NONE;
     jx_dirent_run(fs, ino, "", 0, &i);
-    for (; i < fs->dirent_count && fs->nodes[fs->dirents[i]].ino == ino; i = end) {
-        const struct jx_node *winner = NULL;
-        for (end = i; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
-            if (jx_is_seen(&fs->nodes[fs->dirents[end]]))
-                winner = &fs->nodes[fs->dirents[end]];
-        if (!winner || jx_is_ghost(winner) || winner->version <= version || !winner->file_offset)
-            continue;
-        if (winner->child) {
-            const struct jx_inode_rec *child = jx_inode_find(fs, winner->child);
-            if (!child || !child->exists)
-                continue;
+    while ((n = next_dirent(fs, ino, &i)) != NULL)
+        if (n->version > version && n->file_offset) {
+            version = n->version;
+            found = (uint32_t)(n - fs->nodes);
         }
-        version = winner->version;
-        found = (uint32_t)(winner - fs->nodes);
-    }
     return found;
 }
 
@@ -250,10 +268,10 @@ static uint32_t child_directories(const struct jx_fs *fs, const struct jx_inode_
     return n;
 }
 
-/* "Argh. Special inode": these have one data node and nothing newer without data. */
+/* "Argh. Special inode": these have one data node, from the start on, and nothing newer without data. */
 static int special_whole(const struct jx_fs *fs)
 {
-    return fs->map.count == 1 && fs->map.frags[0].node == fs->map.meta;
+    return fs->map.count == 1 && fs->map.frags[0].node == fs->map.meta && !fs->map.frags[0].offset;
 }
 
 static int node_content(struct jx_fs *fs, uint32_t node, uint8_t **out);
@@ -282,7 +300,7 @@ static int load(struct jx_fs *fs, uint32_t ino, struct jx_inode *in)
         return read_head(fs, fs->map.meta, in);
     memset(in, 0, sizeof(*in));
     in->mode = S_IFDIR | 0755;
-    return ino == JX_ROOT_INO || jx_inode_find(fs, ino)->name_count ? JX_OK : JX_ECORRUPT;
+    return ino == JX_ROOT_INO || has_dirents(fs, ino) ? JX_OK : JX_ECORRUPT;
 }
 
 int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out)

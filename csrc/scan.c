@@ -138,8 +138,11 @@ static int take_inode(struct scan *s, uint32_t ofs, uint32_t totlen, uint8_t ver
     n->type = in.compr;
     /* jffs2_get_inode_nodes (read_dnode): a wrong length or an offset beyond the size drops the node */
     if (totlen < JX_INODE_BYTES || in.csize > totlen || jx_pad4(totlen) - JX_INODE_BYTES != jx_pad4(in.csize) ||
-        in.offset > in.isize)
+        in.offset > in.isize) {
         n->verdict = JX_V_BAD_NODE;
+        if (verdict != JX_V_GOOD)
+            n->ino = 0; /* else the inode itself stays (jffs2_scan_inode_node looks at the node CRC only) */
+    }
     if (verdict == JX_V_GOOD || !JX_MUTANT(number_of_hidden_reused))
         raise_highest(s->fs, in.ino);
     return JX_OK;
@@ -151,7 +154,7 @@ static int take_dirent(struct scan *s, uint32_t ofs, uint32_t totlen, uint8_t ve
     struct jx_node *n = add_node(s, ofs, totlen, JX_NODE_DIRENT, verdict);
     if (!n)
         return JX_ENOMEM;
-    if (totlen < JX_DIRENT_BYTES || jx_decode_dirent(s->fs->endian, s->buf + ofs, &d) != JX_GOOD) {
+    if (ofs + JX_DIRENT_BYTES > s->size || jx_decode_dirent(s->fs->endian, s->buf + ofs, &d) != JX_GOOD) {
         n->verdict = JX_V_BAD_NODE;
         return JX_OK;
     }
@@ -163,12 +166,21 @@ static int take_dirent(struct scan *s, uint32_t ofs, uint32_t totlen, uint8_t ve
     n->child = d.ino;
     n->type = d.type;
     n->file_offset = d.mctime;
-    if (d.nsize > totlen - JX_DIRENT_BYTES || nsize == 0 || jx_crc32(0, name, nsize) != d.name_crc) {
+    if (d.nsize > room || nsize == 0 || jx_crc32(0, name, nsize) != d.name_crc) {
         n->verdict = JX_V_BAD_NAME;
         return JX_OK;
     }
+    if (totlen < JX_DIRENT_BYTES + d.nsize) { /* the scan believes it all the same; who copies it, copies its name */
+        n->totlen = JX_DIRENT_BYTES + d.nsize;
+        if (verdict != JX_V_GOOD) {
+            n->verdict = JX_V_BAD_NODE;
+            return JX_OK;
+        }
+    }
     raise_highest(s->fs, d.pino);
     raise_highest(s->fs, d.ino);
+    if (nsize < d.nsize && verdict == JX_V_GOOD)
+        n->verdict = JX_V_BAD_NAME; /* a NUL in it: the build believes it, read_direntry drops it */
     return add_name(s->fs, n, name, nsize);
 }
 
@@ -315,6 +327,10 @@ static int scan_node(struct scan *s, uint32_t *ofs)
         *ofs += 4;
         return add_run(s, at, 4, JX_V_NOISE);
     }
+    if (check == JX_GOOD && h.totlen == 0 && (h.nodetype == JX_NODE_INODE || h.nodetype == JX_NODE_DIRENT)) {
+        *ofs += 4; /* linked with no length, then "has already been seen. Skipping" */
+        return take_node(s, at, 4, h.nodetype, JX_V_GOOD);
+    }
     if (check != JX_GOOD || h.totlen > s->size - at || h.totlen == 0) {
         *ofs += 4;
         if (s->bad_headers++ >= BAD_HEADERS_MAX)
@@ -383,15 +399,21 @@ static uint32_t find_summary(struct scan *s)
     return start;
 }
 
-/* Every entry known and inside the block, or the kernel falls back to the full scan. Nodes that together are longer than the
- * block (the kernel would lose count of its free space) are not believed either: each is checked in full one day, and that
- * must not cost more than the block has bytes. */
+/* 1: every entry is known and inside the block; 0: not, the block is scanned in full. JX_EFORMAT: an entry of an
+ * incompatible type, or a name that begins with NUL, and the kernel mounts nothing (jffs2_sum_process_sum_data). Nodes that
+ * together are longer than the block (the kernel would lose count of its free space) are not believed either: each is
+ * checked in full one day, and that must not cost more than the block has bytes. */
 static int summary_usable(struct scan *s, uint32_t start, uint32_t count)
 {
     uint32_t pos = JX_SUMMARY_BYTES, len = s->size - start, listed = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct jx_summary_entry e;
-        if (jx_decode_summary_entry(s->fs->endian, s->buf + start, len, &pos, &e) != 1)
+        int known = jx_decode_summary_entry(s->fs->endian, s->buf + start, len, &pos, &e);
+        int refused = known == 1 ? e.nodetype == JX_NODE_DIRENT && (!e.nsize || !s->buf[start + e.name_at])
+                                 : known == 0 && (e.nodetype & JX_COMPAT_MASK) == JX_COMPAT_INCOMPAT;
+        if (refused && !s->fs->reader.inspect)
+            return JX_EFORMAT;
+        if (known != 1)
             return 0;
         if (e.offset > start || e.totlen > start - e.offset || e.totlen < JX_HEADER_BYTES || e.offset % 4)
             return 0;
@@ -414,6 +436,10 @@ static int summary_entry(struct scan *s, uint32_t start, const struct jx_summary
         return err;
     struct jx_node *n = &fs->nodes[first];
     n->by_summary = 1;
+    if (e->nodetype == JX_NODE_INODE && n->verdict == JX_V_GOOD)
+        n->ino = e->ino; /* whose node it is, only the entry says (read_dnode looks no more) */
+    if (e->nodetype == JX_NODE_DIRENT && n->totlen > e->totlen)
+        n->verdict = JX_V_BAD_NODE; /* read_direntry: "illegal nsize" */
     if (n->verdict == JX_V_GOOD && (h.nodetype & JX_ACCURATE))
         return JX_OK;
     /* The kernel believes the summary about a node that it will only later find to be bad (or cleared). */
@@ -482,8 +508,9 @@ static int scan_content(struct scan *s)
     if (start < s->size) {
         struct jx_summary sum;
         jx_decode_summary(fs->endian, s->buf + start, s->size - start, &sum);
-        if (summary_usable(s, start, sum.sum_num)) {
-            int err = summary_scan(s, start, &sum);
+        int usable = summary_usable(s, start, sum.sum_num);
+        if (usable) {
+            int err = usable < 0 ? usable : summary_scan(s, start, &sum);
             note_hidden_tags(s);
             return err;
         }

@@ -170,7 +170,7 @@ CASES = {
     "nul": (
         [(dirent(1, 1, b"f\0g", 2), FILE[1])],
         ["nul-name"],
-        [],
+        ["unreachable-inode"],
     ),
     "loop": (
         [(dirent(1, 1, b"d", 2, type=DIR), directory(2), dirent(2, 2, b"e", 3, type=DIR), directory(3),

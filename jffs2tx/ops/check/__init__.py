@@ -13,7 +13,7 @@ from jffs2tx.image import Image
 from jffs2tx.ops.check import attributes, blocks, inodes, names, nodes, summaries, versions
 from jffs2tx.ops.check.finding import SEVERITIES, Finding, Kind
 from jffs2tx.ops.check.kinds import KINDS
-from jffs2tx.ops.check.survey import NOWHERE, Survey
+from jffs2tx.ops.check.survey import Survey
 from jffs2tx.progress import ProgressCallback
 
 __all__ = ["KINDS", "SEVERITIES", "Finding", "Kind", "check"]
@@ -76,12 +76,15 @@ def check(image: Image, *, progress: ProgressCallback | None) -> dict:
 
 
 def _open(image: Image) -> FileSystem:
-    """Also where a node of an unknown type forbids the mount: that is a finding. Raises FormatError, MediumError."""
+    """Also where a node or a summary forbids the mount: that is a finding. Raises FormatError (no node is good),
+    MediumError.
+    """
     try:
         return image.fs()
     except FormatError:
         fs = image.fs(inspect=True)
-        if lib.jx_fs_incompat_at(fs.handle) == NOWHERE:
+        nodes = lib.jx_fs_nodes(fs.handle)
+        if all(nodes[i].verdict != lib.JX_V_GOOD for i in range(lib.jx_fs_node_count(fs.handle))):
             fs.close()
             raise
         return fs

@@ -167,7 +167,7 @@ NUL_NAME = Kind(
     "nul-name",
     "warning",
     "name with a NUL in it",
-    'cuts it off there and logs "zeroes in name" (jffs2_scan_dirent_node)',
+    'cuts it off there, logs "zeroes in name" (jffs2_scan_dirent_node), and then does not list it (read_direntry)',
     "the image was made to harm or is damaged: look at what the rest of the name was",
 )
 DIRECTORY_LOOP = Kind(

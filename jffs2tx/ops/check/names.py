@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jffs2tx._ffi import lib
 from jffs2tx.errors import printable
 from jffs2tx.filesystem import is_name
 from jffs2tx.format import DIRENT_TYPES
@@ -11,9 +12,6 @@ from jffs2tx.manifest import NAME_MAX_BYTES
 from jffs2tx.ops.check import kinds
 from jffs2tx.ops.check.finding import Finding
 from jffs2tx.ops.check.survey import DT_SHIFT, S_IFMT, Survey
-
-_DIRENT_BYTES = 40
-_NSIZE_AT = 28
 
 
 def lost_names(survey: Survey) -> Iterator[Finding]:
@@ -33,16 +31,13 @@ def impossible_names(survey: Survey) -> Iterator[Finding]:
 
 
 def nul_names(survey: Survey) -> Iterator[Finding]:
-    """The record has the name up to the NUL; the node says how long it was to be."""
-    for indices in survey.dirents.values():
-        for index in indices:
-            node = survey.nodes[index]
-            if node.totlen < _DIRENT_BYTES + node.nsize + 1:
-                continue
-            if survey.read(node.offset + _NSIZE_AT, 1)[0] > node.nsize:
-                name = survey.name(index)
-                text = f"a name with a NUL in it, cut off to '{printable(name)}'"
-                yield Finding(kinds.NUL_NAME, text, node.offset, survey.path_below(node.ino, name), node.child)
+    """The record has the name up to the NUL, and is no good; one that fails its CRC has none."""
+    for index in survey.indices(lib.JX_NODE_DIRENT, verdict=lib.JX_V_BAD_NAME):
+        node = survey.nodes[index]
+        if node.nsize:
+            name = survey.name(index)
+            text = f"a name with a NUL in it, cut off to '{printable(name)}'"
+            yield Finding(kinds.NUL_NAME, text, node.offset, survey.path_below(node.ino, name), node.child)
 
 
 def second_names(survey: Survey) -> Iterator[Finding]:

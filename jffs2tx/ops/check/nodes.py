@@ -67,6 +67,8 @@ def _node_crc_holds(survey: Survey, node) -> bool:
 def bad_names(survey: Survey) -> Iterator[Finding]:
     for index in survey.indices(lib.JX_NODE_DIRENT, verdict=lib.JX_V_BAD_NAME):
         node = survey.nodes[index]
+        if node.nsize:
+            continue  # a NUL in it: names.nul_names tells
         text = f"a name in directory inode {node.ino} fails its CRC; it stands for inode {node.child}"
         yield Finding(kinds.BAD_NAME, text, node.offset, survey.path(node.ino), node.child)
 
