@@ -2,8 +2,8 @@
 
 The cache holds Debian's kernel (uncompressed, so that the guest need not unpack it), an initramfs of busybox and
 the modules' closure, and further builds of jffs2.ko from the distribution's own source: `nosummary` (a
-kernel without CONFIG_JFFS2_SUMMARY), `bigendian` (JFFS2_BIG_ENDIAN) and `rubin` (CONFIG_JFFS2_RUBIN, its compressor
-before all others). Nothing is installed on the host.
+kernel without CONFIG_JFFS2_SUMMARY), `bigendian` (JFFS2_BIG_ENDIAN), `rubin` (CONFIG_JFFS2_RUBIN, its compressor before
+all others) and `rtime` (that one before all others). Nothing is installed on the host.
 
 Every step writes to a scratch name and is then renamed, and one lock covers the whole build: a killed or a
 second build never leaves something half made behind.
@@ -45,7 +45,7 @@ SOURCE_TAR = Path("/usr/src/linux-source-6.1.tar.xz")
 BOOT_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "mtd", "mtdblock"]
 CASE_MODULES = ["nandsim", "mtdram", "jffs2"]
 
-KERNELS = ("stock", "nosummary", "bigendian", "rubin")
+KERNELS = ("stock", "nosummary", "bigendian", "rubin", "rtime")
 
 _PATH = os.environ.get("PATH", "") + os.pathsep + os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -242,6 +242,7 @@ VARIANTS = {
         ("compr.h", "#define JFFS2_DYNRUBIN_DISABLED", "#define JFFS2_LAB_HAS_DYNRUBIN"),
         ("compr.h", "#define JFFS2_DYNRUBIN_PRIORITY  20", "#define JFFS2_DYNRUBIN_PRIORITY  90"),
     ],
+    "rtime": [("compr.h", "#define JFFS2_RTIME_PRIORITY     50", "#define JFFS2_RTIME_PRIORITY     90")],
 }
 
 

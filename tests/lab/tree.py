@@ -57,7 +57,18 @@ def _xattrs(path):
         if error.errno in _NO_XATTRS:
             return {}
         raise
-    return {name: os.getxattr(path, name, follow_symlinks=False).hex() for name in names if name not in _SKIPPED_XATTRS}
+    values = {name: _value(path, name) for name in names if name not in _SKIPPED_XATTRS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _value(path, name):
+    """In hexadecimal; None for what is listed and then not there (an ACL without entries)."""
+    try:
+        return os.getxattr(path, name, follow_symlinks=False).hex()
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return None
+        raise
 
 
 def _walk(root, relative, found):
