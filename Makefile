@@ -61,6 +61,10 @@ kernel-gc: setup-test ## upgrades of file systems that the kernel has aged: ten 
 kernel-after-cut: setup-test ## after some hundred power cuts the kernel works on; then recover, or the upgrade once more
 	JFFS2TX_AFTER_CUT=1 $(PYTHON) -m pytest -s tests/test_kernel_after_cut.py $(PYTEST_ARGS)
 
+.PHONY: kernel-histories
+kernel-histories: setup-test ## 300 random histories that the kernel writes: our tree is the kernel's, also after a cut
+	JFFS2TX_HISTORIES=$${JFFS2TX_HISTORIES:-0-299} $(PYTHON) -m pytest -s tests/test_kernel_histories.py $(PYTEST_ARGS)
+
 # The sanitized build lives beside the ordinary one, in build/asan, and is found first through PYTHONPATH; pytest must not
 # put the tree in front of it.
 .PHONY: asan
