@@ -470,6 +470,7 @@ HOSTILE = {
     "the root is a link": [inode(1, 1, VICTIM, mode=S_IFLNK), dirent(1, 2, b"f", 9), FILE],
     "the root is a file": [inode(1, 1, b"x"), dirent(1, 2, b"f", 9), FILE],
     "the root is a device": [inode(1, 1, b"\3\1", mode=S_IFCHR), dirent(1, 2, b"f", 9), FILE],
+    "no type": [dirent(1, 1, b"a", 2), inode(2, 1, b"x", mode=0o644), dirent(1, 2, b"f", 9), FILE],
     "sample": [],
 }
 
@@ -527,8 +528,9 @@ def test_nothing_escapes(sandbox, name, who):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_archives_stay_below_their_root(tmp_path, name):
     with hostile_image(name) as image:
-        content, _ = archived(image)
+        content, told = archived(image)
     found = members(content)
+    assert len(found) == told["extracted"]
     links = {member.name for member in found.values() if member.issym()}
     for member in found.values():
         assert member.name == "." or member.name.startswith("./")

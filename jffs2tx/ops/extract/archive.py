@@ -88,15 +88,17 @@ class _Writer:
                 self.losses.omit(path, status.type, "was left out", "no archive can hold one")
                 continue
             try:
-                self._add(path, status)
+                member, content = self._prepare(path, status)
             except Jffs2txError as error:
                 self._failed[status.ino] = error
                 self.losses.add(path, error)
-            else:
-                self.count += 1
+                continue
+            self.tar.addfile(member, content)  # what fails now cannot be taken back
+            self.pace.finished(member.size)
+            self.count += 1
 
-    def _add(self, path: bytes, status: Stat) -> None:
-        """Raises Jffs2txError while nothing of it is written."""
+    def _prepare(self, path: bytes, status: Stat) -> tuple[tarfile.TarInfo, BinaryIO | None]:
+        """A member and its content, which can be read. Raises Jffs2txError."""
         ino = status.ino
         if ino in self._failed:
             raise self._failed[ino]
@@ -104,25 +106,23 @@ class _Writer:
         if ino in self._directories:
             raise Corrupt("is a further name of a directory, which an archive cannot have")
         if ino in self._first:
-            self.tar.addfile(_link_to(self._first[ino], path))
-            return
+            return _link_to(self._first[ino], path), None
         entry = entry_of(self.fs, path, status)
         self.budget.take(entry.size + sum(map(len, entry.xattrs.values())))
-        content = None
+        member, content = _member(entry), None
         if entry.type == "file":
             _check_readable(self.fs, ino)
             content = _Content(self.fs, ino, self.pace)
-        member = _member(entry)
-        self.tar.addfile(member, content)
-        self.pace.finished(entry.size)
         if entry.type == "dir":
             self._directories.add(ino)
         elif entry.inode is not None:
             self._first[ino] = member
+        return member, content
 
 
 def _check_readable(fs: FileSystem, ino: int) -> None:
-    """Whether each node that shows decompresses: behind its header a file cannot be taken back. Raises Corrupt."""
+    """Whether it is a regular file, and each node that shows decompresses. Raises Corrupt, InvalidValue."""
+    fs.read_ino(ino, 0, 1)
     for extent in fs.extents_ino(ino):
         check(lib.jx_fs_check_content(fs.handle, extent.node), doing=f"reading inode {ino}")
 
