@@ -8,7 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from jffs2tx.demo_tree import make_new, make_old
+from jffs2tx.demo.tree import make_new, make_old
 
 from .lab import build
 
