@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jffs2tx._ffi import check, lib
+from jffs2tx.comparison.log import ORDER
 from jffs2tx.comparison.methods import USER_DATA, Method, populate
 from jffs2tx.comparison.trees import NEW, OLD
 from jffs2tx.comparison.vfs import Kernel
 from jffs2tx.device import Flash, FlashStats, Geometry
+from jffs2tx.faults.recording import Recording
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.readers import named
 from jffs2tx.tree import manifest_of
@@ -45,55 +47,56 @@ SHOWN = ("NOR", "NAND")
 
 
 @dataclass
-class Recording:
-    """What a method did. `steps` are (name, number of its first operation); the last operation is not the last cut."""
+class Upgrade:
+    """One method on one medium. `steps` are (name, number of its first operation), of a transaction none."""
 
     medium: Medium
     method: Method
-    simulator: Flash
+    log: Recording
     steps: list[tuple[str, int]]
-    before: FlashStats  # of the medium, with OLD on it
-
-    @property
-    def count(self) -> int:
-        return lib.jx_sim_op_count(self.simulator.handle)
+    before: FlashStats  # of the simulator, with OLD on it
 
     @property
     def bytes_programmed(self) -> int:
-        return self.simulator.stats.bytes_programmed - self.before.bytes_programmed
+        return self.log.sim.stats.bytes_programmed - self.before.bytes_programmed
 
     @property
     def erases(self) -> int:
-        return self.simulator.stats.erases - self.before.erases
+        return self.log.sim.stats.erases - self.before.erases
 
 
 @contextmanager
-def record(medium: Medium, method: Method) -> Iterator[Recording]:
+def record(medium: Medium, method: Method) -> Iterator[Upgrade]:
     """Lands NEW over OLD; the log begins where the upgrade does."""
-    with Flash.simulator(medium.geometry) as simulator:
-        kernel = Kernel(simulator, summary=medium.summary)
+    with Recording(Flash.simulator(medium.geometry), ORDER) as log:
+        kernel = Kernel(log.sim, summary=medium.summary)
         populate(kernel, method, OLD, medium.user_bytes)
-        check(lib.jx_sim_restart(simulator.handle))
-        recording = Recording(medium, method, simulator, [], simulator.stats)
-        if method.is_ours:
-            _transact(recording)
+        check(lib.jx_sim_restart(log.sim.handle))
+        upgrade = Upgrade(medium, method, log, [], log.sim.stats)
+        if method.steps is None:
+            _transact(upgrade)
         else:
-            if medium.waiting_bytes:
-                kernel.write(USER_DATA, bytes(medium.waiting_bytes))
-            for step in method.steps(kernel):
-                recording.steps.append((step, recording.count))
-            kernel.sync()
-        yield recording
+            run(kernel, medium, method, lambda step: upgrade.steps.append((step, log.operations)))
+        yield upgrade
 
 
-def _transact(recording: Recording) -> None:
-    medium, method = recording.medium, recording.method
+def run(kernel: Kernel, medium: Medium, method: Method, begins: Callable[[str], None] = lambda step: None) -> None:
+    """The system calls of a method. begins: told the name of each step."""
+    if medium.waiting_bytes:
+        kernel.write(USER_DATA, bytes(medium.waiting_bytes))
+    for step in method.steps(kernel):
+        begins(step)
+    kernel.sync()
+
+
+def _transact(upgrade: Upgrade) -> None:
+    medium, method = upgrade.medium, upgrade.method
     reader = "linux-summary" if medium.summary else "linux"
     with Flash.memory(medium.geometry) as flash:  # the new tree, as the kernel would hold it
         populate(Kernel(flash, summary=medium.summary), method, NEW, medium.user_bytes)
         with FileSystem(flash) as fs:
             apply_upgrade(
-                recording.simulator,
+                upgrade.log.sim,
                 wanted_tree(manifest_of(fs)),
                 lambda entry: fs.chunks_ino(fs.resolve(entry.path)),
                 readers=named((reader,)),

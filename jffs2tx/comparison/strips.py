@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 from jffs2tx.comparison.methods import METHODS, Method
-from jffs2tx.comparison.record import BY_NAME, Medium, Recording, record
+from jffs2tx.comparison.record import BY_NAME, Medium, Upgrade, record
 from jffs2tx.comparison.trees import Seen, look
-from jffs2tx.cuts import Cuts
 from jffs2tx.device import Flash
 from jffs2tx.errors import Jffs2txError
+from jffs2tx.faults.families import TORN
 from jffs2tx.filesystem import FileSystem
 
 #: What an instant is called where its cuts leave more than one thing.
@@ -95,11 +95,11 @@ class Judge:
 
 def strip_of(medium: str, method: str, tears: int | None = SOME_TEARS) -> Strip:
     """tears: how many half-done states of each operation; None: all."""
-    with record(BY_NAME[medium], METHODS[method]) as recording, Cuts(recording.simulator) as cuts:
-        judge = Judge(recording.medium, recording.method)
-        instants = tuple(_instant(cuts, judge, cut, tears) for cut in range(cuts.count + 1))
-        steps = recording.steps or _phases(recording, cuts, instants)
-        return Strip(medium, method, instants, tuple(steps), recording.bytes_programmed, recording.erases)
+    with record(BY_NAME[medium], METHODS[method]) as upgrade, Flash.memory(upgrade.medium.geometry) as flash:
+        judge = Judge(upgrade.medium, upgrade.method)
+        instants = tuple(_instant(upgrade, judge, cut, tears, flash) for cut in range(upgrade.log.operations + 1))
+        steps = upgrade.steps or _phases(upgrade, instants)
+        return Strip(medium, method, instants, tuple(steps), upgrade.bytes_programmed, upgrade.erases)
 
 
 def strips(
@@ -115,21 +115,27 @@ def strips(
     return result
 
 
-def _instant(cuts: Cuts, judge: Judge, cut: int, wanted: int | None) -> Instant:
-    there = cuts.tears(cut)
+def _instant(upgrade: Upgrade, judge: Judge, cut: int, wanted: int | None, flash: Flash) -> Instant:
+    """flash: memory to build crash states in."""
+    there = upgrade.log.tears(cut, TORN)
     count = there if wanted is None else min(there, wanted + 1)
-    whole = judge.look(cuts.flash(cut))
+
+    def look(tear: int) -> frozenset[Seen]:
+        upgrade.log.build(cut, tear, flash, TORN)
+        return judge.look(flash)
+
+    whole = look(0)
     found = Counter(whole)
     for number in range(1, count):
-        found.update(judge.look(cuts.flash(cut, number * (there - 1) // (count - 1))))
+        found.update(look(number * (there - 1) // (count - 1)))
     return Instant(whole, dict(found))
 
 
-def _phases(recording: Recording, cuts: Cuts, instants: tuple[Instant, ...]) -> list[tuple[str, int]]:
+def _phases(upgrade: Upgrade, instants: tuple[Instant, ...]) -> list[tuple[str, int]]:
     """The steps of a transaction, by what its operations do: the commit is the last one before which it is old."""
     commit = max(cut for cut, instant in enumerate(instants) if Seen.OLD in instant.seen)
-    size = recording.medium.geometry.erase_size
-    block = cuts.operation(commit).off // size
-    hidden = next(cut for cut in range(commit + 1) if cuts.operation(cut).off // size == block)
+    size = upgrade.medium.geometry.erase_size
+    block = upgrade.log.operation(commit).off // size
+    hidden = next(cut for cut in range(commit + 1) if upgrade.log.operation(cut).off // size == block)
     phases = [("stage", 0), ("hide the commit set", hidden), ("commit", commit), ("settle", commit + 1)]
     return [phase for phase, following in zip(phases, [*phases[1:], ("", -1)], strict=True) if phase[1] != following[1]]

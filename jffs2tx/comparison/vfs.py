@@ -92,11 +92,10 @@ class Kernel:
     def truncate(self, path: str) -> None:
         """open(O_TRUNC): a node that says so, then the data nodes are obsolete."""
         inode = self.lookup(path)
-        before, inode.size = inode.size, 0
-        if before:
-            node = self._write_metadata(inode)
-            self._forget_data(inode)
-            self._replace_metadata(inode, node)
+        inode.size = 0
+        node = self._write_metadata(inode)
+        self._forget_data(inode)
+        self._replace_metadata(inode, node)
 
     def chmod(self, path: str, mode: int) -> None:
         inode = self.lookup(path)

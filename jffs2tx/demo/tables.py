@@ -47,7 +47,7 @@ def cuts(trials: list[Trial], columns: list[list[Instant]]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("power fails in")
     for one in trials:
-        table.add_column(f"{one.chip.name}: in operation, of {one.cuts.count}")
+        table.add_column(f"{one.chip.name}: in operation, of {one.operations}")
         table.add_column("sees")
     phase = ""
     for row in zip(*columns, strict=True):

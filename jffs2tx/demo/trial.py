@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jffs2tx.cuts import Cuts
 from jffs2tx.device import Flash, FlashStats, Geometry
+from jffs2tx.faults.families import TORN
+from jffs2tx.faults.recording import Recording
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.manifest import Manifest
 from jffs2tx.mkfs import make_filesystem, write_image
@@ -79,7 +80,9 @@ class Trial:
     outcome: Outcome
     trees: dict[bytes, str]  # digest -> old or new
     stats: FlashStats
-    cuts: Cuts
+    log: Recording
+    operations: int  # that it recorded
+    scratch: Flash  # memory, in which crash states are built
 
     def view(self, flash: Flash) -> str:
         """What the chip's readers see, all of them: old, new, or something else."""
@@ -91,17 +94,17 @@ class Trial:
 
     def commit_operation(self) -> int:
         """The operation that makes the new tree appear, found by halving."""
-        low, high = 0, self.cuts.count
+        low, high = 0, self.operations
         while low < high:
             middle = (low + high) // 2
-            low, high = (low, middle) if self.view(self.cuts.flash(middle)) == "new" else (middle + 1, high)
+            low, high = (low, middle) if self.view(self._crash(middle, 0)) == "new" else (middle + 1, high)
         return low - 1
 
     def hiding_begins(self, commit: int) -> int:
         """The first operation on the block in which the commit happens."""
         size = self.chip.geometry.erase_size
-        block = self.cuts.operation(commit).off // size
-        return next(i for i in range(commit + 1) if self.cuts.operation(i).off // size == block)
+        block = self.log.operation(commit).off // size
+        return next(i for i in range(commit + 1) if self.log.operation(i).off // size == block)
 
     def instants(self) -> Iterator[Instant]:
         commit = self.commit_operation()
@@ -109,31 +112,37 @@ class Trial:
         for phase, first, last, wanted in (
             ("staging", 0, hiding - 1, STAGING),
             ("hidden set", hiding, commit - 1, HIDING),
-            ("settling", commit + 1, self.cuts.count, SETTLING),
+            ("settling", commit + 1, self.operations, SETTLING),
         ):
             if phase == "settling":
                 yield from self._at_commit(commit)
             for number in range(wanted):
                 cut = first + (last - first) * number // (wanted - 1)
-                tears = self.cuts.tears(cut)
+                tears = self.log.tears(cut, TORN)
                 yield self._cut(phase, cut, number * 7 % tears)
 
     def _at_commit(self, commit: int) -> Iterator[Instant]:
         """The commit torn in different ways, the first one not begun."""
-        tears = self.cuts.tears(commit)
+        tears = self.log.tears(commit, TORN)
         for number in range(COMMIT):
             yield self._cut("commit", commit, number * (tears - 1) // (COMMIT - 1))
 
     def _cut(self, phase: str, cut: int, tear: int) -> Instant:
-        flash = self.cuts.flash(cut, tear)
+        flash = self._crash(cut, tear)
         seen = self.view(flash)
         recover(flash)
         return Instant(phase, cut, tear, self._operation(cut, tear), seen, self.view(flash))
 
+    def _crash(self, cut: int, tear: int) -> Flash:
+        """The medium after that cut, good until the next call."""
+        self.log.build(cut, tear, self.scratch, TORN)
+        return self.scratch
+
     def _operation(self, cut: int, tear: int) -> str:
-        if cut == self.cuts.count:
+        if cut == self.operations:
             return "after the last one"
-        words = self.cuts.words(cut, tear)  # such as "prog 0x20000+64: prefix 12, 12..64 half-programmed (seed 1)"
+        # Such as "prog 0x20000+64: prefix 12, 12..64 half-programmed (seed 1)".
+        words = self.log.describe(cut, tear, TORN)
         how = re.sub(r"(, )?[0-9.]+ half-programmed .*", r"\1bits torn", words.partition(": ")[2])
         return f"{cut} {words.split()[0]}, {how.replace('nothing', 'not begun')}"
 
@@ -154,12 +163,11 @@ def trial(chip: Chip, work: Path, old: Source, new: Source) -> Iterator[Trial]:
             outcome = apply_upgrade(flash, wanted, new.open, progress=_staging_only(report), **settings)
         with FileSystem(flash) as fs:
             trees[fs.digest()] = "new"
-    with Flash.simulator(chip.geometry, before) as simulator:
-        apply_upgrade(simulator, wanted, new.open, **settings)
-        if simulator.read(0, chip.geometry.size) != image.read_bytes():
+    with Recording(Flash.simulator(chip.geometry, before), "little") as log, Flash.memory(chip.geometry) as scratch:
+        apply_upgrade(log.sim, wanted, new.open, **settings)
+        if log.sim.read(0, chip.geometry.size) != image.read_bytes():
             raise AssertionError("the same upgrade wrote other bytes the second time")
-        with Cuts(simulator) as cuts:
-            yield Trial(chip, outcome, trees, simulator.stats, cuts)
+        yield Trial(chip, outcome, trees, log.sim.stats, log, log.operations, scratch)
 
 
 def _staging_only(report: ProgressCallback) -> ProgressCallback:

@@ -29,6 +29,9 @@ FAMILIES = {
     )
 }
 
+#: Half-done programs and erases, as bits.
+TORN = FAMILIES["F2"].bit | FAMILIES["F3"].bit | FAMILIES["F4"].bit | FAMILIES["F5"].bit
+
 
 def families(names: Iterable[str]) -> tuple[Family, ...]:
     """The families of these names, in their own order; `all` stands for every one. Raises InvalidValue."""

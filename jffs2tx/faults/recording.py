@@ -57,6 +57,12 @@ class Recording:
     def operations(self) -> int:
         return self.sim.operations
 
+    def operation(self, index: int):
+        """Its struct jx_sim_op."""
+        out = ffi.new("struct jx_sim_op *")
+        check(lib.jx_sim_op_get(self.sim.handle, index, out), doing="looking up an operation")
+        return out
+
     def tears(self, cut: int, faults: int) -> int:
         """How many ways operation `cut` may be half done, by these families; number 0: not at all."""
         count = ffi.new("uint32_t *")
@@ -84,9 +90,8 @@ class Recording:
         hashed = hashlib.sha256()
         with self.at(0) as start:
             hashed.update(start.hash())
-        op = ffi.new("struct jx_sim_op *")
         for index in range(self.operations):
-            check(lib.jx_sim_op_get(self.sim.handle, index, op))
+            op = self.operation(index)
             hashed.update(f"{op.kind} {op.off} {op.len}\n".encode())
         hashed.update(self.sim.hash())
         return hashed.hexdigest()[:SHORT_HASH_DIGITS]
