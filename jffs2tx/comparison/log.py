@@ -86,7 +86,8 @@ class Log:
         self.marks_obsolete = geometry.kind == "nor" and not summary
         self._inline_marker = geometry.kind == "nor"
         self._block_bytes = geometry.erase_size
-        self._free_blocks = [block * geometry.erase_size for block in range(geometry.blocks)]
+        #: The scan puts each erased block in front of those before (jffs2_scan_medium): the last one is taken first.
+        self._free_blocks = [block * geometry.erase_size for block in reversed(range(geometry.blocks))]
         self._medium = Direct(flash) if geometry.kind == "nor" else Buffered(flash)
         self._at: int | None = None  # where the next node goes; None: the last block is full
         self._end = 0  # of its block

@@ -60,7 +60,5 @@ def _cells(console: Console, shown: Iterable[Seen]) -> Text:
 
 
 def _legend(console: Console) -> Text:
-    parts = []
-    for seen in Seen:
-        parts += [_cells(console, [seen]), f" {seen}: {MEANINGS[seen]}   "]
-    return Text.assemble("  ", *parts)
+    parts = (Text.assemble(_cells(console, [seen]), f" {seen}: {MEANINGS[seen]}") for seen in Seen)
+    return Text("  ") + Text("   ").join(parts)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-import stat
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 
 from jffs2tx.errors import NotADirectory, NotFound
 from jffs2tx.filesystem import FileSystem
+from jffs2tx.tree import sha256_of
 
 KIB = 1024
 
@@ -63,29 +64,43 @@ class Seen(StrEnum):
     UNBOOTABLE = "unbootable"  # no tree, or no whole init or libc in it
 
 
-def things(fs: FileSystem, top: bytes) -> dict[str, Thing | None]:
-    """Files and links below a directory, times left out; None: cannot be read. Raises NotFound, NotADirectory."""
-    ino = fs.resolve(top, follow=True)
-    if fs.stat_ino(ino).type != "dir":
-        raise NotADirectory("is no directory", path=top)
-    result: dict[str, Thing | None] = {}
-    for path, status in fs.walk(b"", onerror=lambda path, _: result.update({path.decode(): None}), ino=ino):
-        if status.type == "file":
-            result[path.decode()] = Thing(fs.read_ino(status.ino), stat.S_IMODE(status.mode))
-        elif status.type == "link":
-            result[path.decode()] = Thing(mode=0o644, target=fs.readlink_ino(status.ino).decode())
-    return {path: thing for path, thing in result.items() if not path.rpartition("/")[2].startswith(TEMPORARY)}
+#: A path of a tree as far as it counts: a link's target, or a file's mode and hash; None: it cannot be read.
+Facts = dict[str, str | tuple[int, str] | None]
+
+
+def facts_of(tree: dict[str, Thing]) -> Facts:
+    return {
+        path: (thing.mode, sha256(thing.data).hexdigest()) if thing.target is None else thing.target
+        for path, thing in tree.items()
+    }
+
+
+_OLD, _NEW = facts_of(OLD), facts_of(NEW)
+
+
+def verdict(facts: Facts) -> Seen:
+    """What a tree is that is there."""
+    facts = {path: fact for path, fact in facts.items() if not path.rpartition("/")[2].startswith(TEMPORARY)}
+    if facts == _OLD:
+        return Seen.OLD
+    if facts == _NEW:
+        return Seen.NEW
+    whole = all(facts.get(path) in (_OLD[path], _NEW[path]) for path in NEEDED)
+    return Seen.MIXED if whole else Seen.UNBOOTABLE
 
 
 def look(fs: FileSystem, top: bytes) -> Seen:
-    """What starts of the tree at top, which may be a link to it."""
+    """What starts of the tree at top, which may be a link to it. Raises Corrupt where top cannot be read."""
     try:
-        tree = things(fs, top)
+        ino = fs.resolve(top, follow=True)
     except (NotFound, NotADirectory):
         return Seen.UNBOOTABLE
-    if tree == OLD:
-        return Seen.OLD
-    if tree == NEW:
-        return Seen.NEW
-    whole = all(tree.get(path) in (OLD[path], NEW[path]) for path in NEEDED)
-    return Seen.MIXED if whole else Seen.UNBOOTABLE
+    if fs.stat_ino(ino).type != "dir":
+        return Seen.UNBOOTABLE
+    facts: Facts = {}
+    for path, status in fs.walk(b"", onerror=lambda path, _: facts.update({path.decode(): None}), ino=ino):
+        if status.type == "file":
+            facts[path.decode()] = (status.mode, sha256_of(fs, status.ino))
+        elif status.type == "link":
+            facts[path.decode()] = fs.readlink_ino(status.ino).decode()
+    return verdict(facts)
