@@ -117,7 +117,7 @@ def test_on_nand_the_window_of_a_link_by_force_is_open_in_1_of_16_pages():
             gone = False
             for cut in range(log.operations + 1):
                 log.build(cut, 0, flash, 0)
-                with FileSystem(flash) as fs:
+                with FileSystem(flash, endian="little") as fs:
                     gone |= b"current" not in fs.list()
             open_windows += gone
     assert open_windows * 64 == page / 16

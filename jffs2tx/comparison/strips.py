@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+from jffs2tx.comparison.log import ORDER
 from jffs2tx.comparison.methods import METHODS, Method
 from jffs2tx.comparison.record import BY_NAME, Medium, Upgrade, record
 from jffs2tx.comparison.trees import Seen, look
@@ -84,7 +85,7 @@ class Judge:
 
     def _look(self, flash: Flash, summary: bool) -> Seen:
         try:
-            with FileSystem(flash, summary=summary) as fs:
+            with FileSystem(flash, endian=ORDER, summary=summary) as fs:
                 digest = fs.digest()
                 if digest not in self._known:
                     self._known[digest] = look(fs, self._top)

@@ -23,7 +23,7 @@ SUBTITLE = (
     "and the medium is read back as a stock Linux kernel reads it. Both versions are the same for every method.",
 )
 MEDIA = {
-    "NOR": "NOR: every node is on the flash at once",
+    "NOR": "NOR: each node goes straight to the flash",
     "NAND": "NAND: whole pages, written through the kernel's buffer",
 }
 LIGHT = {"page": "#ffffff", "edge": "#d0d7de", "text": "#1f2328", "faint": "#59636e"} | {
@@ -50,6 +50,7 @@ def draw(strips: Iterable[Strip]) -> str:
         body.append(_text(MARGIN, y, line, "faint"))
     y += 32
     body += _legend(y)
+    y += 8
     for medium, group in groupby(strips, key=lambda strip: strip.medium):
         y += 34
         body.append(_text(MARGIN, y, MEDIA.get(medium, medium), "medium"))

@@ -19,6 +19,7 @@ from jffs2tx.readers import named
 from jffs2tx.source import Source
 from jffs2tx.upgrade import Outcome, apply_upgrade, recover, wanted_tree
 
+ENDIAN = "little"
 MIB = 1 << 20
 KIB = 1 << 10
 #: Instants in each phase: while the upgrade stages, while it hides the commit set, at the commit, while it settles.
@@ -88,7 +89,7 @@ class Trial:
         """What the chip's readers see, all of them: old, new, or something else."""
         seen = set()
         for summary in self.chip.summaries:
-            with FileSystem(flash, summary=summary) as fs:
+            with FileSystem(flash, endian=ENDIAN, summary=summary) as fs:
                 seen.add(self.trees.get(fs.digest(), "NEITHER"))
         return seen.pop() if len(seen) == 1 else "MIXED"
 
@@ -154,7 +155,7 @@ def trial(chip: Chip, work: Path, old: Source, new: Source) -> Iterator[Trial]:
     write_image(image, chip.geometry, old.manifest(), old.open)
     before = image.read_bytes()
     wanted = wanted_tree(new.manifest())
-    settings = {"readers": named(chip.readers), "endian": "little"}
+    settings = {"readers": named(chip.readers), "endian": ENDIAN}
     trees = {}
     with Flash.file(image, chip.geometry, writable=True) as flash:
         with FileSystem(flash) as fs:
@@ -163,7 +164,7 @@ def trial(chip: Chip, work: Path, old: Source, new: Source) -> Iterator[Trial]:
             outcome = apply_upgrade(flash, wanted, new.open, progress=_staging_only(report), **settings)
         with FileSystem(flash) as fs:
             trees[fs.digest()] = "new"
-    with Recording(Flash.simulator(chip.geometry, before), "little") as log, Flash.memory(chip.geometry) as scratch:
+    with Recording(Flash.simulator(chip.geometry, before), ENDIAN) as log, Flash.memory(chip.geometry) as scratch:
         apply_upgrade(log.sim, wanted, new.open, **settings)
         if log.sim.read(0, chip.geometry.size) != image.read_bytes():
             raise AssertionError("the same upgrade wrote other bytes the second time")
