@@ -23,6 +23,12 @@ def table(facts: Mapping[str, Any]) -> None:
     noted, count = len(facts["failures"]), facts["failure_count"]
     if count > noted:
         click.echo(f"and {count - noted:,} failures more")
+    for warning in facts["warnings"]:
+        click.echo(f"warning: {warning}")
+    if facts["changes"]:
+        click.echo(f"commit by {facts['strategy']}, for {', '.join(facts['readers'])}")
+    else:
+        click.echo("the target is that tree already: nothing was written")
     again = f", and cut again at {total['second_cuts']:,} points" if total["second_cuts"] else ""
     click.echo(f"recover was run on {total['recovered']:,} images{again}")
     sample = f", a sample of {facts['possible_images']:,}" if facts["sampled"] else ""

@@ -58,10 +58,11 @@ def _lines(stream: TextIO) -> ProgressCallback:
 
     def report(phase: str, done: int, total: int) -> None:
         tenth = 10 * done // total if total else 10
-        began, at_first = begun.setdefault(phase, (time.monotonic(), done))
+        now = time.monotonic()
+        began, at_first = begun.setdefault(phase, (now, done))
         if done and not at_first:  # the pace is that from the first result on
-            began, at_first = begun[phase] = (time.monotonic(), done)
-        seconds = time.monotonic() - began
+            began, at_first = begun[phase] = (now, done)
+        seconds = now - began
         soon = phase in COUNTED and phase not in estimated and seconds > FIRST_ESTIMATE_SECONDS
         if tenth <= tenths.get(phase, -1 if phase in COUNTED else 0) and not soon:
             return

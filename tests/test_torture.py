@@ -18,6 +18,7 @@ from jffs2tx.filesystem import FileSystem
 from jffs2tx.image import open_image
 from jffs2tx.manifest import Manifest
 from jffs2tx.mkfs import make_filesystem
+from jffs2tx.progress import reporter
 from jffs2tx.readers import named
 from jffs2tx.source import Source
 from jffs2tx.transaction import Transaction
@@ -79,6 +80,7 @@ def test_a_table_for_people(here, capsys):
     assert [line.split()[0] for line in said.out.splitlines()[:3]] == ["fault", "F1", "F2"]
     assert "each is wholly the old tree or wholly the new one" in said.out
     assert "torture: 0 of" in said.err and "images (100 %)" in said.err
+    assert "commit by swap, for linux-summary" in said.out
     assert run("nor", "--quiet", "--faults", "F1") == 0
     assert capsys.readouterr().err == ""
 
@@ -89,6 +91,26 @@ def test_a_sample_only_where_asked_for(here, capsys):
     assert facts["sampled"] and 30 < facts["images"] <= 60 < facts["possible_images"]
     assert run("nand", "--limit", "60", "--quiet") == 0
     assert f"a sample of {facts['possible_images']:,}" in capsys.readouterr().out
+
+
+def test_progress_says_how_long_it_takes(monkeypatch, capsys):
+    """From the pace since the first result, soon and then at each tenth."""
+    clock = iter((0, 100, 110, 120))
+    monkeypatch.setattr("jffs2tx.progress.time.monotonic", lambda: next(clock))
+    report = next(iter(reporter().gen))
+    for done in (0, 10, 30, 1_050):
+        report("torture", done, 10_010)
+    assert capsys.readouterr().err.splitlines() == [
+        "torture: 0 of 10,010 images (0 %)",
+        "torture: 30 of 10,010 images (0 %), about 83 min left",
+        "torture: 1,050 of 10,010 images (10 %), about 3 min left",
+    ]
+
+
+def test_an_upgrade_to_what_is_there(here, capsys):
+    assert main(["manifest", "old", "-o", "new.manifest", "--quiet"]) == 0
+    assert main(["torture", "nor.jffs2", "new.manifest", "--from", "old", "--quiet"]) == 0
+    assert "the target is that tree already" in (said := capsys.readouterr().out) and "1 crash images" in said
 
 
 def test_threads_change_no_count(here, capsys):

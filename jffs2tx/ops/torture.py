@@ -18,7 +18,7 @@ from jffs2tx.faults.torture import Work, jobs_of, plan_work
 from jffs2tx.faults.torture import torture as judge_all
 from jffs2tx.image import Image
 from jffs2tx.manifest import Manifest
-from jffs2tx.ops.upgrade import chosen_readers, tag_of
+from jffs2tx.ops.upgrade import chosen_readers, tag_of, told
 from jffs2tx.progress import ProgressCallback
 from jffs2tx.readers import Reader
 from jffs2tx.source import Source
@@ -35,12 +35,14 @@ class Trial:
 
     def facts(self) -> dict:
         plan = self.outcome.plan
-        return {
+        facts = {
             "target": self.image.path,
             "inputs": self.recording.fingerprint(),
             "changes": not plan.is_empty,
             "strategy": None if plan.is_empty else plan.strategy.value,
-            "readers": [reader.name for reader in self.readers],
+            "warnings": list(plan.warnings),
+        }
+        return told(facts, self.image, self.readers) | {
             "judged_as": [str(viewer) for viewer in self.recording.viewers],
             "operations": self.recording.operations,
         }

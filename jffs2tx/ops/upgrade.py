@@ -25,7 +25,7 @@ def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, rea
         outcome = upgrade.plan_upgrade(
             fs, upgrade.wanted_tree(manifest), source.open, readers=chosen, strategy=strategy
         )
-    return _told(plan_facts(outcome), image, chosen)
+    return told(plan_facts(outcome), image, chosen)
 
 
 def apply(
@@ -53,7 +53,7 @@ def apply(
     )
     with image.fs() as fs:
         facts = apply_facts(outcome, image.geometry, fs.space, image.flash.stats.ecc_corrected - corrected)
-    return _told(facts, image, chosen)
+    return told(facts, image, chosen)
 
 
 def recover(image: Image, *, progress: ProgressCallback | None) -> dict:
@@ -98,7 +98,7 @@ def chosen_readers(image: Image, names: tuple[str, ...]) -> tuple[Reader, ...]:
     return named(names or (image.reader,))
 
 
-def _told(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
+def told(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
     """The facts with the readers they hold for, and what to beware of.
 
     Lift programs subpages, and no image tells whether its chip takes them, nor a dump how its driver makes ECC; a
