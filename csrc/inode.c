@@ -499,6 +499,8 @@ int jx_fs_data(jx_fs *fs, uint32_t ino, uint32_t offset, uint32_t *at, uint32_t 
         return err;
     if ((st.mode & S_IFMT) != S_IFREG)
         return (st.mode & S_IFMT) == S_IFDIR ? JX_EISDIR : JX_EINVAL;
+    if (!fs->map.count)
+        return 0;
     const struct jx_frag *frag = fs->map.frags + find_frag(&fs->map, offset), *end = fs->map.frags + fs->map.count;
     while (frag < end && fs->nodes[frag->node].type == JX_COMPR_ZERO)
         frag++;

@@ -91,6 +91,12 @@ def test_data_between_holes(offset, found):
         assert lib.jx_fs_data(fs.handle, 1, 0, at, length) == lib.JX_EISDIR
 
 
+def test_a_file_of_which_there_is_nothing():
+    with FileSystem(medium(block(ROOT, dirent(1, 1, b"f", 2), inode(2, 1)))) as fs:
+        at, length = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        assert lib.jx_fs_data(fs.handle, 2, 0, at, length) == 0
+
+
 # ---- overlaps ----
 
 

@@ -27,9 +27,9 @@ from . import build, manifest, seeds
 
 FIXTURES = build.HERE.parent.parent / "fixtures" / "fuzz"
 #: Bytes of an input: two eraseblocks, where inputs are media.
-MAX_LEN = {"read": 8193, "recover": 8194, "probe": 3000}
+MAX_LEN = {"read": 8193, "recover": 8194, "dump": 9000, "probe": 3000}
 #: Bytes of corpus that are kept in fixtures.
-BUDGET = {"read": 380_000, "recover": 330_000, "probe": 60_000, "compress": 30_000}
+BUDGET = {"read": 350_000, "recover": 300_000, "dump": 150_000, "probe": 60_000, "compress": 30_000}
 ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "malloc_context_size=2:quarantine_size_mb=16:detect_leaks=1"}
 
 
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def write_seeds(folder: Path) -> None:
-    """Media for read and probe; for recover each with every action."""
+    """Media for read and probe; for recover each with every action, for dump as files with and without OOB."""
     for target in (*build.TARGETS, "bases"):
         (folder / "seeds" / target).mkdir(parents=True, exist_ok=True)
     for name, data in seeds.bases():
@@ -81,8 +81,15 @@ def write_seeds(folder: Path) -> None:
     for name, data in (*seeds.bases(), *seeds.transactions()):
         for target in ("read", "probe"):
             (folder / "seeds" / target / name).write_bytes(data)
+        (folder / "seeds" / "dump" / name).write_bytes(data[:1] + b"\0\0\0" + data[1:])
+        (folder / "seeds" / "dump" / f"{name}-oob").write_bytes(data[:1] + b"\1\x48\x80" + _with_oob(data))
         for action in range(5):
             (folder / "seeds" / "recover" / f"{name}-{action}").write_bytes(data[:1] + bytes([action]) + data[1:])
+
+
+def _with_oob(data: bytes) -> bytes:
+    page = 2048 if data[0] & 3 == seeds.NAND else 512
+    return b"".join(data[at : at + page].ljust(page, b"\xff") + b"\xff" * 16 for at in range(1, len(data), page))
 
 
 def fields(folder: Path, target: str) -> Outcome:

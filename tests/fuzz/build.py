@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
 #: Targets, with the mutator that knows nodes or libFuzzer's own.
-IMAGES = ("read", "recover", "codec", "probe")
+IMAGES = ("read", "recover", "dump", "codec", "probe")
 BYTES = ("decompress", "lzma", "compress")
 TARGETS = IMAGES + BYTES
 HARNESS = ("medium.c", "nodes.c", "read_all.c", "fields.c")

@@ -40,6 +40,21 @@ static void read_window(jx_fs *fs, uint32_t ino, uint32_t offset)
     MUST(!memcmp(window, again, (size_t)n));
 }
 
+/* Extents ascend within the file, and every stretch of data lies in them. */
+static void check_extents(jx_fs *fs, uint32_t ino, uint32_t size)
+{
+    static struct jx_extent extents[64];
+    uint32_t from = 0, at, len;
+    int64_t n = jx_fs_extents(fs, ino, extents, 64);
+    MUST(n >= 0);
+    for (int64_t i = 0; i < n && i < 64; i++) {
+        MUST(extents[i].len && extents[i].offset >= from && extents[i].len <= size - extents[i].offset);
+        from = extents[i].offset + extents[i].len;
+    }
+    for (uint32_t offset = 0; jx_fs_data(fs, ino, offset, &at, &len) > 0; offset = at + len)
+        MUST(len && at >= offset && at < size && len <= size - at);
+}
+
 static void read_file(jx_fs *fs, uint32_t ino, uint32_t size)
 {
     static const uint32_t places[] = {0, 4095, 12288, 0x7ffffffe, 0xfffffff0};
@@ -47,6 +62,7 @@ static void read_file(jx_fs *fs, uint32_t ino, uint32_t size)
         read_window(fs, ino, places[i]);
     if (size > WINDOW_BYTES)
         read_window(fs, ino, size - WINDOW_BYTES + 1);
+    check_extents(fs, ino, size);
 }
 
 static void read_attributes(jx_fs *fs, uint32_t ino)
@@ -90,8 +106,10 @@ static void read_the_rest(jx_fs *fs)
     struct jx_status status;
     struct jx_collection collection;
     uint32_t orphans[8];
-    for (uint32_t i = 0; i < jx_fs_node_count(fs); i++)
+    for (uint32_t i = 0; i < jx_fs_node_count(fs); i++) {
         jx_fs_check_data(fs, i);
+        jx_fs_check_content(fs, i);
+    }
     MUST(jx_fs_check_data(fs, jx_fs_node_count(fs)) == JX_EINVAL);
     jx_fs_space(fs, &space);
     MUST(space.bad + space.free + space.dirty <= space.blocks);

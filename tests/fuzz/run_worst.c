@@ -1,4 +1,4 @@
-/* run_worst.c: what reading, recovering and collecting the worst media costs, for each byte of the medium, at three sizes; in
+/* run_worst.c: what finding, reading, recovering and collecting the worst media costs, for each byte of the medium, at three sizes; in
  * operations instead of time: basic blocks of the C core that were executed, and a sixteenth of the bytes that were copied,
  * compared, filled, put through a CRC or unpacked. heap: the most that was allocated at once, for each byte of the medium.
  *
@@ -130,6 +130,14 @@ static void read_everything(jx_fs *fs)
     jx_collect_estimate(fs, size, 1, &collection);
 }
 
+static void look_for_it(const uint8_t *image, uint32_t len)
+{
+    struct jx_probe probe;
+    struct jx_found found[4];
+    jx_probe_image(image, len, 0, 0, &probe);
+    jx_locate(image, len, 0, 0, found, 4);
+}
+
 static void do_all(jx_flash *flash)
 {
     struct jx_reader reader = {.endian = -1, .summary = 1, .empty_scan_bytes = 256};
@@ -157,13 +165,14 @@ static struct cost measure(const struct worst_family *family, uint32_t n)
     jx_flash *flash;
     if (jx_flash_open_memory(&geo, &flash) != JX_OK || jx_flash_load(flash, 0, w.bytes, w.len) != JX_OK)
         abort();
-    free(w.bytes);
     size_t before = heap;
     operations = 0;
     heap_peak = heap;
+    look_for_it(w.bytes, w.len);
     do_all(flash);
     struct cost cost = {size, operations, heap_peak - before};
     jx_flash_close(flash);
+    free(w.bytes);
     return cost;
 }
 

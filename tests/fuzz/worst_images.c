@@ -123,6 +123,16 @@ static void colliding_numbers(struct worst *w, uint32_t n)
     }
 }
 
+/* Inode numbers and versions that jx_locate's table puts into one place. */
+static void colliding_keys(struct worst *w, uint32_t n)
+{
+    const uint32_t inverse = 0xe8b2f51u; /* of 0x9e3779b1 */
+    for (uint32_t i = 0; i < n; i++) {
+        struct jx_inode in = {.ino = (0x1234567u ^ (i + 1) * 0x85ebca77u) * inverse, .version = i + 1, .mode = FILE_MODE};
+        jx_encode_inode(JX_LITTLE, append(w, JX_INODE_BYTES), &in, NULL);
+    }
+}
+
 static void deep_chain(struct worst *w, uint32_t n)
 {
     for (uint32_t i = 1; i <= n; i++) {
@@ -285,6 +295,7 @@ const struct worst_family worst_families[] = {
     {"one-name", "dirents of one name", 4000, 16 * KIB, one_name},
     {"directory", "names of one directory", 2000, 16 * KIB, big_directory},
     {"collisions", "inode numbers that collide in the table of inodes", 2000, 16 * KIB, colliding_numbers},
+    {"keys", "inode numbers and versions that collide where file systems are looked for", 2000, 16 * KIB, colliding_keys},
     {"chain", "directories one in the other", 2000, 16 * KIB, deep_chain},
     {"overlaps", "nodes of one file, each showing a byte", 1000, 16 * KIB, overlapping_nodes},
     {"show-through", "a compressed node of 1 MiB that shows through behind each byte", 2000, 16 * KIB, showing_through},
