@@ -157,6 +157,8 @@ static void probe_crossing(const struct jx_span *s, int endian, uint32_t ofs, co
 static void probe_page(const struct jx_span *s, uint32_t page, struct jx_oob_probe *out, struct use *use)
 {
     uint32_t end = page + s->page_bytes, found = 0;
+    if (jx_all_ff(jx_span_at(s, page), s->page_bytes))
+        return;
     for (uint32_t ofs = page; end - ofs >= JX_HEADER_BYTES;) {
         const uint8_t *bytes = jx_span_at(s, ofs);
         struct jx_header h;

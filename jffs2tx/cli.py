@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jffs2tx import __version__
-from jffs2tx.errors import Jffs2txError
+from jffs2tx.errors import Jffs2txError, printable
 from jffs2tx.readers import READERS, Strategy
 
 if TYPE_CHECKING:
@@ -460,7 +460,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"jffs2tx: {' '.join(message.split())}", err=True)
+    sentence = printable(" ".join(message.split()).encode("utf-8", "surrogateescape"))
+    click.echo(f"jffs2tx: {sentence}", err=True)
     return status
 
 

@@ -175,17 +175,23 @@ def _look(
     window = check_window(path, size, offset or 0, length)
     with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else nullcontext(b"") as content:
         view = View(content, offset or 0, window)
+        _check_size(path, view.length * 4 // 5)  # more even if a fifth of it is OOB
         dump = find_dump(path, view, page_size, oob_size, guesses)
         if dump:
             view = View(content, view.offset, window, dump.page_size, dump.oob.size)
-        if view.size > SIZE_MAX_BYTES:
-            raise GeometryError(
-                f"is {format_bytes(view.size)}, more than the 4 GiB that JFFS2 can address: --offset and --length say "
-                "which part of it",
-                path=path,
-            )
+        _check_size(path, view.size)
         location = locate(path, view, offset, length, guesses)
         return location.closed(), dump, probe(location.view, dump)
+
+
+def _check_size(path: str, size: int) -> None:
+    """Raises GeometryError."""
+    if size > SIZE_MAX_BYTES:
+        raise GeometryError(
+            f"is {format_bytes(size)}, more than the 4 GiB that JFFS2 can address: --offset and --length say which "
+            "part of it",
+            path=path,
+        )
 
 
 def _open_device(path: str, writable: bool, given: Given, endian: str | None) -> Image:

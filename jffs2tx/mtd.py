@@ -7,11 +7,14 @@ import sys
 
 from jffs2tx._ffi import ffi, lib
 from jffs2tx.device import Flash, Geometry
+from jffs2tx.diagnosis import why_nothing
 from jffs2tx.errors import Busy, FormatError, GeometryError, Refused
 from jffs2tx.mounts import mounts_of
+from jffs2tx.view import View
 
 MTD_CHAR_MAJOR = 90
 ENOUGH_NODES = 64  # of one byte order more than of the other
+SAMPLE_BYTES = 4 << 20  # that are looked at where there is no node
 HEAD_BYTES = 256  # of a block: EMPTY_SCAN_SIZE
 
 
@@ -50,7 +53,8 @@ def find_endian(path: str, flash: Flash, wanted: str | None, guesses: list[str])
     little, big, erased = _count_nodes(flash)
     if not (little or big):
         if not erased:
-            raise FormatError("holds no JFFS2: not one node on it is well formed", path=path)
+            sample = flash.read(0, min(flash.geometry.size, SAMPLE_BYTES), forgiving=True)
+            raise FormatError(f"holds no JFFS2: {why_nothing(View(sample, 0, len(sample)))}", path=path)
         if wanted is None:
             guesses.append(f"byte order {sys.byteorder}, this machine's (the device is erased)")
         return wanted or sys.byteorder

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from jffs2tx.cli import cli, main
 from jffs2tx.manifest import Manifest
 
-from .images import KIB, block, dirent, inode, medium_of, needs_mkfs
+from .images import KIB, MODE, block, dirent, inode, medium_of, needs_mkfs
 
 
 @pytest.fixture
@@ -140,3 +140,19 @@ def test_recover_of_what_needs_none(run, tmp_path):
     facts = json.loads(run("recover", path, "--json"))
     assert facts == {"state_before": "none", "state": "none", "blocks_erased": 0, "nodes_moved": 0, "bits_cleared": 0}
     assert path.read_bytes() == before
+
+
+def test_no_terminal_escape_of_a_name_gets_out(tmp_path, capsys):
+    """Neither of the medium's names nor of the host's; names that are no UTF-8 show as escapes."""
+    name = b"\x1b]0;title\x07\xff\xc3\xa9\n"
+    link = inode(3, 1, b"\x1b[2J", mode=MODE["link"])
+    nodes = [dirent(name, 2, 1), inode(2, 1, b"x"), dirent(b"link", 3, 2, kind="link"), link]
+    path = tmp_path / "a\x1b[31mb"
+    path.write_bytes(medium_of(block(*nodes)))
+    for words in (["ls", "-l"], ["ls", "--json"], ["dump"], ["dump", "--json"], ["check"], ["status"]):
+        assert main([words[0], str(path), *words[1:]]) in (0, 1)
+    main(["cat", str(path), "/no\x1b[1m"])
+    main(["ls", str(path) + "\x1b[1m"])
+    out, err = capsys.readouterr()
+    assert not {"\x1b", "\x07"} & {*out, *err}
+    assert "\\x1b]0;title\\x07\\xffé\\n" in out
