@@ -61,15 +61,25 @@ static void probe_node(struct probe *p, int endian, uint32_t ofs, const struct j
         p->out->end = end;
 }
 
+/* The first word from ofs on in which not all is erased; where OOB stands between, ofs itself. */
+static uint32_t skip_erased(const struct jx_span *s, uint32_t ofs)
+{
+    static const uint64_t ones = ~0ull;
+    while (!s->oob_bytes && s->bytes_len - ofs >= sizeof(ones) && !memcmp(jx_span_at(s, ofs), &ones, sizeof(ones)))
+        ofs += sizeof(ones);
+    return ofs;
+}
+
 static uint32_t count_order(struct probe *p, int endian)
 {
     uint32_t n = 0, len = p->image.bytes_len;
-    for (uint32_t ofs = 0; len >= JX_HEADER_BYTES && ofs <= len - JX_HEADER_BYTES;) {
+    for (uint32_t ofs = skip_erased(&p->image, 0); len >= JX_HEADER_BYTES && ofs <= len - JX_HEADER_BYTES;) {
         struct jx_header h;
         uint8_t buf[JX_HEADER_BYTES];
         const uint8_t *bytes = peek(&p->image, ofs, JX_HEADER_BYTES, buf);
-        if (jx_decode_header(endian, bytes, &h) != JX_GOOD || h.totlen < JX_HEADER_BYTES || h.totlen > len - ofs) {
-            ofs += 4;
+        if (get16(endian, bytes) != JX_MAGIC || jx_decode_header(endian, bytes, &h) != JX_GOOD ||
+            h.totlen < JX_HEADER_BYTES || h.totlen > len - ofs) {
+            ofs = skip_erased(&p->image, ofs + 4);
             continue;
         }
         probe_node(p, endian, ofs, &h);
