@@ -8,9 +8,11 @@ from jffs2tx.cli import main
 from jffs2tx.errors import FormatError, GeometryError, Refused
 from jffs2tx.image import open_image
 
+from .corpus.expectation import all_expectations
 from .crafted import KIB, NAND, NOR, filesystem
 from .images import block, dirent, inode, make_image, make_tree, medium_of, needs_mkfs
 
+EXPECTED = all_expectations()
 NOISE = random.Random(5).randbytes(1 << 20)
 SQUASHFS = b"hsqs" + NOISE[: 200 * KIB - 4]
 ONE = {b"a": b"content of a" * 500, b"dir": None, b"dir/one": b"1" * 5000}
@@ -304,3 +306,21 @@ def test_a_tree_of_everything_behind_a_boot_loader(tmp_path):
     (tmp_path / "alone").write_bytes(plain)
     with open_image(tmp_path / "dump") as one, open_image(tmp_path / "alone") as other:
         assert one.fs().digest() == other.fs().digest()
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda expected: expected.name)
+def test_each_image_of_the_corpus_is_one_whole_file_system(expected, written):
+    """However odd its nodes are; alone, and behind a boot loader with noise behind it."""
+    if expected.name == "not-jffs2":
+        pytest.skip("holds no node")
+    image = expected.image()
+    page = {"page_size": expected.chip.page} if expected.chip.page > 1 else {}
+    with open_image(written(image), **page) as opened:
+        part = opened.location.view
+        assert (part.offset, part.length, len(opened.location.parts)) == (0, len(image), 1)
+        assert opened.endian == expected.order
+    noise = NOISE[: 256 * KIB]
+    with open_image(written(noise, image, noise), **page) as opened:
+        assert opened.endian == expected.order
+        assert len(noise) <= opened.location.view.offset < len(noise) + len(image)
+        assert len(opened.location.parts) == 1
