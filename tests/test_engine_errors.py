@@ -61,6 +61,12 @@ NEW = {b"f": b"second" * 1000, b"a": b"attributed", b"new/g": b"g"}
 MOVED = {path: data for path, data in OLD.items() if path != b"d/x"}
 
 
+def header(nodetype, totlen):
+    out = ffi.new("uint8_t[12]")
+    lib.jx_encode_header(lib.JX_LITTLE, out, nodetype, totlen)
+    return bytes(out)
+
+
 def start(geometry):
     """The old tree, blocks in which nothing is needed, and a few that are erased."""
     clean = CLEANMARKER if geometry.kind == "nor" else b""
@@ -78,6 +84,7 @@ def change(tx, strategy):
     out = ffi.new("uint32_t *")
     tx.name(1, b"f", tx.create(NEW[b"f"]))
     tx.setxattr(0, 1, b"k", 1, b"v" * 40, 40)
+    tx.setxattr(0, 1, b"l", 1, b"v", 1)
     tx.special(attributes(0o40755), b"", 0, out)
     new = out[0]
     tx.name(1, b"new", new, 4)
@@ -292,6 +299,7 @@ def test_arguments_that_jffs2_cannot_hold():
         tx.setxattr(3, 2, b"k", 1, b"v" * 40, 40)
         tx.setxattr(3, 1, b"l", 1, b"v" * 40, 40)
         tx.setxattr(3, 1, b"k", 1, b"w" * 40, 40)
+        tx.setxattr(3, 1, b"k", 1, b"w" * 39, 39)
         check(create(tx.txn, attributes(0o100644), 5000, ino))
         tx.setxattr(ino[0], 1, b"k", 1, b"v" * 40, 40)
         tx.write(bytes(5000), 5000)
@@ -371,8 +379,9 @@ def test_a_set_that_is_too_big(geometry, strategy):
             tx.drop(1, b"%d" % number + b"n" * 240)
         with pytest.raises(TooBig):
             tx.prepare()
-    if strategy == lib.JX_SWAP:
+    for more in (True, False) if strategy == lib.JX_SWAP else ():
         with start(geometry) as flash, FileSystem(flash) as fs, transaction(fs, strategy) as tx:
+            tx.drop(1, b"f") if more else None
             tx.setattr(3, attributes(0o100600))
             with pytest.raises(TooBig):
                 tx.prepare()
@@ -428,7 +437,7 @@ def test_a_link_whose_target_is_too_long_keeps_its_metadata():
         tag(lib.JX_TAG_STAGE, 7, strategy=4),
         tag(lib.JX_TAG_STAGE, 7)[:40] + bytes(4),
         tag(lib.JX_TAG_STAGE, 7)[:12] + b"\2" + tag(lib.JX_TAG_STAGE, 7)[13:],
-        build(NodeType.PADDING, "little", totlen=48).replace(b"\x04\x20", b"\x74\x20") + bytes(36),
+        header(0x2074, 48) + bytes(36),
     ],
     ids=["role 0", "role 4", "strategy", "crc", "format", "length"],
 )
@@ -473,3 +482,12 @@ def test_a_dead_device_says_so():
             with pytest.raises(PowerCut):
                 check(function(flash.handle, reader, ffi.new(out)))
         assert lib.jx_collect(flash.handle, reader, 1, 0, ffi.new("struct jx_collection *")) == lib.JX_ECUT
+
+
+def test_a_summary_that_cannot_be():
+    """A place beyond the node; more bytes than an int holds; a place where no node starts."""
+    out, entry, at = ffi.new("uint8_t[64]"), ffi.new("struct jx_summary_entry *"), ffi.new("uint32_t *")
+    for at[0] in (60, 55):
+        assert lib.jx_decode_summary_entry(lib.JX_LITTLE, out, 64, at, entry) == lib.JX_EFORMAT
+    for total, where in ((1 << 31, 64), (64, 65), (39, 64)):
+        assert lib.jx_encode_summary(0, out, total, where, 0, 0, entry, ffi.NULL, 0) == lib.JX_EINVAL

@@ -10,9 +10,9 @@ import pytest
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash, Geometry
-from jffs2tx.errors import Jffs2txError, LimitError, TooBig
+from jffs2tx.errors import Jffs2txError, LimitError, PowerCut, TooBig
 from jffs2tx.filesystem import FileSystem
-from jffs2tx.format import NodeType, build
+from jffs2tx.format import NodeType, build, crc32
 from jffs2tx.mkfs import make_filesystem
 from jffs2tx.upgrade import tidy
 
@@ -165,14 +165,17 @@ def test_every_type_of_node_moves_out_of_a_commit_block(spoiled, summary):
 def test_a_superseded_name_that_only_a_summary_speaks_of():
     """What stands in its place is something else, whose bits are its own."""
     lost = dirent(1, 2, b"f", 2)
+    odd = bytearray(lost)
+    odd[8] ^= 1  # the header's CRC is wrong, the node's right
+    odd[32:36] = crc32(bytes(odd[:32])).to_bytes(4, "little")
     nodes = [directory(1), lost, dirent(1, 3, b"f", 2), inode(2, 1, b"x")]
-    whole = block(*nodes, summary=range(4)).replace(lost, b"\x12" * len(lost))
+    whole = block(*nodes, summary=range(4)).replace(lost, bytes(odd))
     with medium(whole) as flash:
         with FileSystem(flash) as fs, transaction(fs, lib.JX_FLIP) as tx:
             tx.name(1, b"f", tx.create(b"new"))
             tx.prepare()
             tx.commit()
-        assert content(flash) == {b"f": b"new"} and b"\x12" * len(lost) in flash.read(0, ERASE)
+        assert content(flash) == {b"f": b"new"} and bytes(odd) in flash.read(0, ERASE)
 
 
 def summarized(geometry=SMALL_NOR):
@@ -216,10 +219,41 @@ def test_big_endian(geometry):
 
 
 def test_a_live_device_on_which_all_is_settled():
-    flash = medium(block(directory(1)), block(dirent(1, 9, b"f", 6), inode(6, 1), start=tag(lib.JX_TAG_SETTLED, 2)))
-    flash.live = True
-    assert tidy(flash).did_nothing
-    flash.close()
+    """But for an older commit block that a cut left."""
+    settled = block(dirent(1, 9, b"f", 6), inode(6, 1), start=tag(lib.JX_TAG_SETTLED, 2))
+    used = block(dirent(1, 8, b"g", 7), inode(7, 1), start=tag(lib.JX_TAG_COMMIT, 1))
+    stale = block(inode(900, 1), start=tag(lib.JX_TAG_COMMIT, 1))
+    for older, waits in ((block(), False), (used, False), (stale, True)):
+        with medium(block(directory(1)), settled, older) as flash:
+            flash.live = True
+            assert fails(tidy, flash) is waits
+
+
+def test_a_live_nand():
+    """Nothing is cleared there, so nothing has to wait."""
+    with filesystem(SMALL_NAND, {b"f": b"first"}) as flash:
+        flash.live = True
+        land_long(flash, lib.JX_SEAL)
+        assert state(flash) == "settled" and content(flash) == {b"f": b"first", b"long": LONG}
+
+
+def test_a_commit_set_of_one_node():
+    """A reference or metadata make a commit block; the value of an attribute alone makes none."""
+    ref = build(NodeType.XREF, "little", ino=1, xid=1, xseqno=2)
+    for node, expected in ((ref, "committed"), (directory(1, 9), "committed"), (XATTR, "staged")):
+        with medium(block(directory(1)), block(node, start=tag(lib.JX_TAG_COMMIT, 2))) as flash:
+            assert state(flash) == expected
+
+
+def test_nothing_is_written_where_an_unknown_node_forbids_it():
+    """JFFS2_FEATURE_ROCOMPAT: the kernel mounts such a medium read-only."""
+    reader = ffi.new("struct jx_reader *", [-1, 1, 256])
+    with medium(block(directory(1), header(0xA077, 64) + bytes(52)), block(inode(900, 1))) as flash:
+        before = flash.read(0, flash.geometry.size)
+        for function in (lib.jx_tidy, lib.jx_drop_commits):
+            assert function(flash.handle, reader, ffi.new("struct jx_recovery *")) < 0
+        assert fails(collect, flash, 99) and fails(land, flash, lib.JX_FLIP)
+        assert flash.read(0, flash.geometry.size) == before
 
 
 # ---- odd trees -------------------------------------------------------------------------------------------------------
@@ -233,9 +267,12 @@ def test_what_nothing_leads_to_is_needed_by_nothing():
         build(NodeType.XREF, "little", ino=99, xid=1, xseqno=3),
         build(NodeType.XREF, "little", ino=7, xid=1, xseqno=5),
         inode(7, 1),
+        obsolete(inode(60, 1)),
     ]
     with medium(
-        block(directory(1), dirent(1, 5, b"nothing", 77), dirent(1, 6, b"bad", 8)), block(bytes(bad)), block(*odd)
+        block(directory(1), dirent(1, 5, b"nothing", 77), dirent(1, 6, b"bad", 8), dirent(1, 7, b"gone", 60)),
+        block(bytes(bad)),
+        block(*odd),
     ) as flash:
         with FileSystem(flash) as fs:
             assert fs.list() == [b"bad"]
@@ -316,6 +353,34 @@ def test_a_commit_block_wears_out_and_then_there_is_no_memory(geometry, strategy
                 failed, _ = allocation_fails(allocation, 0, partial(land_long, flash, strategy))
                 seen = content(flash)
                 assert seen == {b"f": b"first", b"long": LONG} or (failed and seen == {b"f": b"first"})
+
+
+@pytest.mark.parametrize(("geometry", "strategy"), [(SMALL_NOR, lib.JX_FLIP), (SMALL_NAND, lib.JX_SEAL)])
+def test_two_blocks_wear_out_one_after_the_other(geometry, strategy):
+    """The second reads back something other than was programmed."""
+    with filesystem(geometry, {b"f": b"first"}) as flash:
+        image = flash.read(0, geometry.size)
+    for number in range(3, 9):
+        for later in range(number + 1, number + 6):
+            with Flash.simulator(geometry, image) as flash:
+                check(lib.jx_sim_fail_after(flash.handle, number))
+                check(lib.jx_sim_lie_after(flash.handle, later))
+                land_long(flash, strategy)
+                assert content(flash) == {b"f": b"first", b"long": LONG}
+            tight = replace(geometry, size=4 * ERASE)
+            with Flash.simulator(tight, image[: tight.size]) as flash:
+                check(lib.jx_sim_fail_after(flash.handle, number))
+                check(lib.jx_sim_lie_after(flash.handle, later))
+                assert fails(land_long, flash, strategy) and content(flash) == {b"f": b"first"}
+
+
+def test_an_abort_after_the_power_went():
+    flash = filesystem(SMALL_NOR, {b"f": b"first"})
+    with flash, FileSystem(flash) as fs, transaction(fs, lib.JX_FLIP) as tx:
+        tx.name(1, b"long", tx.create(LONG))
+        check(lib.jx_sim_cut_after(flash.handle, 0))
+        with pytest.raises(PowerCut):
+            tx.abort()
 
 
 def test_more_references_than_a_block_holds():
