@@ -40,7 +40,3 @@ def families(names: Iterable[str]) -> tuple[Family, ...]:
     if unknown or not wanted:
         raise InvalidValue(f"unknown fault '{', '.join(unknown).lower()}'; there are all, {', '.join(FAMILIES)}")
     return tuple(family for family in FAMILIES.values() if "ALL" in wanted or family.name in wanted)
-
-
-def bits(chosen: Iterable[Family]) -> int:
-    return sum(family.bit for family in chosen)
