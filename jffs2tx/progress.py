@@ -71,7 +71,11 @@ def _lines(stream: TextIO) -> ProgressCallback:
         if phase in COUNTED and at_first < done < total:
             estimated.add(phase)
             left = f", about {format_seconds(seconds / (done - at_first) * (total - done))} left"
-        print(f"{phase}: {_amount(phase, done, total)} ({100 * done // (total or 1)} %){left}", file=stream, flush=True)
+        print(
+            f"{phase}: {_amount(phase, done, total)} ({100 * done // total if total else 100} %){left}",
+            file=stream,
+            flush=True,
+        )
 
     return report
 

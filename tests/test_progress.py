@@ -12,7 +12,7 @@ def test_lines_come_at_tenths_and_for_each_phase():
         progress("stage", 5, 10)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 11
-    assert lines[0] == "hash: 256 bytes of 2.0 KiB (10 %)"
+    assert lines[0] == "hash: 256 bytes of 2.0 KiB (12 %)"
     assert lines[-2:] == ["hash: 2.0 KiB of 2.0 KiB (100 %)", "stage: 5 bytes of 10 bytes (50 %)"]
 
 
