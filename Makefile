@@ -101,6 +101,22 @@ fuzz: setup ## every field of every node, then FUZZ_SECONDS of fuzzing for each 
 	@$(PYTHON) -m pip install --quiet 'atheris>=2.3'
 	$(PYTHON) -m tests.fuzz --seconds $(FUZZ_SECONDS) --jobs $(JOBS) $(FUZZ_ARGS)
 
+# What exercises the engine: the tests of its parts and of its errors, and the cuts of some canonical transactions.
+COVERAGE_TESTS := $(addprefix tests/test_,engine_errors.py engine_media.py written.py unfinished.py settle.py \
+	reading_rules.py unreadable.py codec.py collect.py)
+COVERAGE_CUTS := nor:flip:xattr nor:swap:rename nand512:seal:rename nand2k:lift:replace
+.PHONY: coverage
+coverage: setup-test ## branches of the engine that the tests take; docs/COVERAGE.md says why the others are not
+	@rm -rf build/coverage build/coverage-objects
+	@JFFS2TX_TESTING=1 JFFS2TX_COVERAGE=1 \
+		$(PYTHON) -m pip install --quiet --no-build-isolation --no-deps --target build/coverage .
+	PYTHONPATH=build/coverage PYTHONSAFEPATH=1 $(VENV)/bin/pytest --import-mode=append -q \
+		-k "not (cut_anywhere or content_moves or cut_leaves)" $(PYTEST_ARGS) $(COVERAGE_TESTS) \
+		$(COVERAGE_CUTS:%='tests/test_cut.py::test_every_state_is_old_or_new[%]') \
+		'tests/test_live.py::test_only_empty_blocks_are_touched[nor:flip:replace]' \
+		tests/test_live.py::test_dead_blocks_are_no_room tests/test_live.py::test_what_a_cut_left_waits
+	@$(PYTHON) -m tests.branches
+
 .PHONY: lint
 lint: setup ## ruff, check and format
 	@$(VENV)/bin/ruff check --quiet .

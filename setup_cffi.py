@@ -2,7 +2,7 @@
 
 The declarations are the part of csrc/jffs2tx.h between its two marker comments: there is no copy that could drift.
 JFFS2TX_SANITIZE=1 adds AddressSanitizer and UndefinedBehaviorSanitizer. JFFS2TX_TESTING=1 makes the test build: it
-has the declarations of csrc/testing.h too, and never ships.
+has the declarations of csrc/testing.h too, and never ships. JFFS2TX_COVERAGE=1: gcov counts, in build/coverage-objects.
 """
 
 import os
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent
 LIBRARIES = {"libdeflate": "libdeflate-dev", "lzo2": "liblzo2-dev", "liblzma": "liblzma-dev"}
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wshadow"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
+COVERAGE = ["--coverage", "-O0", "-DJX_COVERAGE"]
 
 WRAPPED = ["malloc", "calloc", "realloc", "free"]
 WRAPPED += [f"libdeflate_{verb}_{what}" for verb in ("alloc", "free") for what in ("compressor", "decompressor")]
@@ -69,6 +70,10 @@ class BuildExt(build_ext):
         if os.environ.get("JFFS2TX_SANITIZE") == "1":
             flags += SANITIZE
             link += SANITIZE
+        if os.environ.get("JFFS2TX_COVERAGE") == "1":
+            self.build_temp = "build/coverage-objects"
+            flags += COVERAGE
+            link += COVERAGE
         if TESTING:
             flags.append("-DJX_TESTING")
             link.append("-Wl," + ",".join(f"--wrap={name}" for name in WRAPPED))
