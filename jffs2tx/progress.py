@@ -12,6 +12,7 @@ from typing import TextIO
 ProgressCallback = Callable[[str, int, int], None]
 COUNTED = {"torture": "images"}
 FIRST_ESTIMATE_SECONDS = 5
+FIRST_ESTIMATE_PART = 50  # one part in so many must be done for it
 
 
 @contextmanager
@@ -63,12 +64,13 @@ def _lines(stream: TextIO) -> ProgressCallback:
         if done and not at_first:  # the pace is that from the first result on
             began, at_first = begun[phase] = (now, done)
         seconds = now - began
-        soon = phase in COUNTED and phase not in estimated and seconds > FIRST_ESTIMATE_SECONDS
+        tells = done - at_first >= total // FIRST_ESTIMATE_PART and at_first < done < total
+        soon = phase in COUNTED and phase not in estimated and tells and seconds > FIRST_ESTIMATE_SECONDS
         if tenth <= tenths.get(phase, -1 if phase in COUNTED else 0) and not soon:
             return
         tenths[phase] = tenth
         left = ""
-        if phase in COUNTED and at_first < done < total:
+        if phase in COUNTED and tells:
             estimated.add(phase)
             left = f", about {format_seconds(seconds / (done - at_first) * (total - done))} left"
         print(

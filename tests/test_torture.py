@@ -95,15 +95,15 @@ def test_a_sample_only_where_asked_for(here, capsys):
 
 def test_progress_says_how_long_it_takes(monkeypatch, capsys):
     """From the pace since the first result, soon and then at each tenth."""
-    clock = iter((0, 100, 110, 120))
+    clock = iter((0, 100, 110, 120, 130))
     monkeypatch.setattr("jffs2tx.progress.time.monotonic", lambda: next(clock))
     report = next(iter(reporter().gen))
-    for done in (0, 10, 30, 1_050):
+    for done in (0, 10, 30, 250, 1_050):
         report("torture", done, 10_010)
     assert capsys.readouterr().err.splitlines() == [
         "torture: 0 of 10,010 images (0 %)",
-        "torture: 30 of 10,010 images (0 %), about 83 min left",
-        "torture: 1,050 of 10,010 images (10 %), about 3 min left",
+        "torture: 250 of 10,010 images (2 %), about 14 min left",
+        "torture: 1,050 of 10,010 images (10 %), about 4 min left",
     ]
 
 
