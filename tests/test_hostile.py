@@ -40,18 +40,11 @@ def with_summary(entries, *nodes):
 
 
 def test_a_summary_that_names_nothing_first():
-    entry = {
-        "nodetype": NodeType.DIRENT,
-        "totlen": 40,
-        "offset": 12,
-        "pino": 1,
-        "version": 1,
-        "ino": 2,
-        "type": 8,
-        "name": b"",
-    }
-    with FileSystem(medium(with_summary([entry]), block(ROOT))) as fs:
-        assert fs.list("/") == []
+    """The kernel: "zero at start of name. Aborting mount" (jffs2_sum_process_sum_data)."""
+    entry = {"nodetype": NodeType.DIRENT, "totlen": 40, "offset": 12, "pino": 1, "version": 1, "ino": 2, "type": 8}
+    entry["name"] = b""
+    with pytest.raises(FormatError), FileSystem(medium(with_summary([entry]), block(ROOT))):
+        pass
 
 
 def test_a_first_node_that_refuses_the_mount():

@@ -306,7 +306,7 @@ const struct worst_family worst_families[] = {
     {"shared", "inodes with one attribute of 60,000 bytes", 4000, 64 * KIB, shared_attribute},
     {"summaries", "summaries that list one long node over and over", 20, 128 * KIB, greedy_summaries},
     {"transactions", "eraseblocks, each staged by a transaction of its own", 500, 4 * KIB, many_transactions},
-    {"commit", "a commit of one name over and over, not finished", 1000, 256 * KIB, heavy_commit},
+    {"commit", "a commit of one name over and over, not finished", 4000, 64 * KIB, heavy_commit},
     {"garbage", "eraseblocks that are almost dead", 300, 4 * KIB, much_garbage},
 };
 const uint32_t worst_family_count = sizeof worst_families / sizeof *worst_families;
