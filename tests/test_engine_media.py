@@ -162,6 +162,16 @@ def test_every_type_of_node_moves_out_of_a_commit_block(spoiled, summary):
         assert flash.read(2 * ERASE, ERASE).count(b"\xff") == ERASE
 
 
+def test_what_a_cut_left_staged_goes_though_it_cannot_be_read():
+    """Nobody needs it; a block of somebody else's that cannot be read stays."""
+    staged = block(inode(2, 1, b"x"), start=tag(lib.JX_TAG_STAGE, 1))
+    for second, goes in ((staged, True), (block(inode(900, 1), start=b""), False)):
+        with medium(block(directory(1), start=b""), second, geometry=NAND) as flash:
+            check(lib.jx_flash_spoil(flash.handle, ERASE + 2 * KIB))
+            tidy(flash)
+            assert (flash.read(ERASE, 12) == b"\xff" * 12) is goes
+
+
 def test_a_superseded_name_that_only_a_summary_speaks_of():
     """What stands in its place is something else, whose bits are its own."""
     lost = dirent(1, 2, b"f", 2)
