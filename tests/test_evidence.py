@@ -33,7 +33,9 @@ def test_build_configuration(tmp_path, release, config, name):
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"no gzip", gzip.compress(b"CONFIG_EXT4_FS=y\n"), gzip.compress(SUMMARY.encode())[:20]]
+    "content",
+    [None, b"no gzip", gzip.compress(b"CONFIG_EXT4_FS=y\n"), gzip.compress(SUMMARY.encode())[:20]],
+    ids=["none", "no gzip", "of another system", "cut short"],
 )
 def test_without_it_nothing_is_assumed(tmp_path, content):
     (tmp_path / "proc").mkdir()

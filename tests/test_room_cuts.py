@@ -10,12 +10,13 @@ import pytest
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.errors import Jffs2txError, MediumError
+from jffs2tx.faults.trees import digest
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.readers import named
 from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import recover
 
-from .crashes import FAULTS, STRATEGIES, Case, digest, judge, record
+from .crashes import FAULTS, STRATEGIES, Case, judge, record
 from .test_collect import tight
 from .test_wear import every_cut, simulator
 
@@ -52,7 +53,6 @@ def half_staged(case: Case) -> Flash:
     with crowded(case) as whole:
         recording = record(case, whole, change)
         writes = [kind for kind in kinds(whole)[: recording.prepared] if kind != lib.JX_SIM_SYNC]
-        recording.start.close()
     flash = crowded(case)
     check(lib.jx_sim_cut_after(flash.handle, len(writes) * 5 // 6))
     with pytest.raises(Jffs2txError):
@@ -114,12 +114,11 @@ def test_every_operation_fails_once(case, start):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_operation_of_recover_fails_once(case):
     """After a row of cuts; the tree stays, and a second recover finishes what the first one could not."""
-    with crowded(case) as sim:
-        recording = record(case, sim, change)
+    with record(case, crowded(case), change) as recording:
         failed = 0
         for cut in range(0, recording.operations + 1, 5 if case.geometry == "nor" else 2):
-            with Flash.simulator(sim.geometry) as crashed:
-                recording.build(cut, 0, crashed)
+            with Flash.simulator(recording.sim.geometry) as crashed:
+                recording.build(cut, 0, crashed, lib.JX_F1_CUT)
                 tree = digest(crashed)
                 for n in range(operations_of_recover(crashed)):
                     with simulator(crashed) as again:
@@ -132,7 +131,6 @@ def test_every_operation_of_recover_fails_once(case):
                         assert recover(again).state in ("none", "settled") or case.geometry == "nor"
                         assert digest(again) == tree
                         failed += 1
-        recording.start.close()
     assert failed > 10
 
 
