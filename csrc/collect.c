@@ -16,7 +16,7 @@ static struct jx_summary_entry entry_of(const struct jx_node *n)
                                      .child = n->nodetype == JX_NODE_DIRENT ? n->child : 0, .nsize = n->nsize, .type = n->type};
 }
 
-/* Header and node CRC were good when it was scanned; ECC gave up since, or there already, and each read may differ. */
+/* Header and node CRC were good when it was scanned; each read may differ since. */
 static int is_whole(int endian, const uint8_t *p, const struct jx_node *n)
 {
     struct jx_inode in;
@@ -41,11 +41,20 @@ static int is_whole(int endian, const uint8_t *p, const struct jx_node *n)
     }
 }
 
-/* As it stands on the medium. Where ECC gave up, its CRCs decide; JX_EECC where they do not hold. */
+#define READ_TRIES 8u /* of a page that a cut left between two states */
+
+/* As it was when it was scanned, by all its CRCs. JX_EECC, JX_ECORRUPT where it does not read so any more. */
 static int read_node(struct jx_fs *fs, const struct jx_node *n, uint8_t *buf)
 {
-    int err = jx_flash_read(fs->flash, n->offset, buf, n->totlen);
-    return err == JX_EECC && is_whole(fs->endian, buf, n) ? JX_OK : err;
+    int err = JX_OK;
+    for (uint32_t i = 0; i < READ_TRIES; i++) {
+        err = jx_flash_read(fs->flash, n->offset, buf, n->totlen);
+        if (err && err != JX_EECC)
+            return err;
+        if (is_whole(fs->endian, buf, n))
+            return JX_OK;
+    }
+    return err ? err : JX_ECORRUPT;
 }
 
 int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes)

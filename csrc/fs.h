@@ -145,7 +145,7 @@ int jx_sort(uint32_t *a, uint32_t n, jx_less cmp, const void *ctx); /* stable me
 
 /* inode.c */
 int jx_map_inode(struct jx_fs *fs, uint32_t ino); /* fills fs->map */
-int jx_node_data_good(struct jx_fs *fs, uint32_t node);
+int jx_node_data_good(struct jx_fs *fs, uint32_t node); /* 1, 0, or an error: it could not be read */
 /* The dirent from which directory ino has its times, its inode node having this version; JX_NONE: from that node itself
  * (jffs2_do_read_inode_internal, mctime_ver). */
 uint32_t jx_time_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t version);
@@ -161,6 +161,9 @@ struct jx_known_contents {
     uint64_t *(*find)(void *ctx, jx_fs *fs, uint32_t size);
 };
 int jx_digest(jx_fs *fs, const struct jx_known_contents *known, uint8_t out[16]);
+
+/* twins.c: of nodes that are the same, all are needed if one is. */
+int jx_need_twins(struct jx_fs *fs);
 
 /* space.c */
 int jx_space_account(struct jx_fs *fs);

@@ -134,9 +134,9 @@ int jx_dirent_key_cmp(const struct jx_fs *fs, uint32_t a, uint32_t b)
 
 static int version_order(const struct jx_fs *fs, uint32_t a, uint32_t b)
 {
-    if (fs->nodes[a].version != fs->nodes[b].version)
-        return fs->nodes[a].version < fs->nodes[b].version ? -1 : 1;
-    return jx_in_commit_block(fs, a) - jx_in_commit_block(fs, b);
+    if (fs->nodes[a].version == fs->nodes[b].version)
+        return 0;
+    return fs->nodes[a].version < fs->nodes[b].version ? -1 : 1;
 }
 
 static int dirent_order(const void *ctx, uint32_t a, uint32_t b)

@@ -23,18 +23,30 @@ static int data_crc(struct jx_fs *fs, uint32_t offset, uint32_t len, uint32_t *c
     return JX_OK;
 }
 
+/* JX_GOOD, one of the other enum jx_check, or an error. */
+static int check_data(struct jx_fs *fs, const struct jx_node *n)
+{
+    uint8_t head[JX_INODE_BYTES];
+    struct jx_inode in;
+    uint32_t crc = 0;
+    int err = jx_flash_read_forgiving(fs->flash, n->offset, head, sizeof(head));
+    if (err)
+        return err;
+    int check = jx_decode_inode(fs->endian, head, &in);
+    if (check != JX_GOOD || !n->csize)
+        return check;
+    err = data_crc(fs, n->offset + JX_INODE_BYTES, n->csize, &crc);
+    return err ? err : crc == in.data_crc ? JX_GOOD : JX_BAD_DATA_CRC;
+}
+
 int jx_node_data_good(struct jx_fs *fs, uint32_t node)
 {
     struct jx_node *n = &fs->nodes[node];
     if (!n->data_checked) {
-        uint8_t head[JX_INODE_BYTES];
-        struct jx_inode in;
-        uint32_t crc = 0;
-        int good = jx_flash_read_forgiving(fs->flash, n->offset, head, sizeof(head)) == JX_OK &&
-                   jx_decode_inode(fs->endian, head, &in) == JX_GOOD;
-        if (good && n->csize)
-            good = data_crc(fs, n->offset + JX_INODE_BYTES, n->csize, &crc) == JX_OK && crc == in.data_crc;
-        n->data_checked = good ? 1 : 2;
+        int check = check_data(fs, n);
+        if (check < 0)
+            return check; /* nobody knows: an older node must not take its place */
+        n->data_checked = check == JX_GOOD ? 1 : 2;
     }
     return n->data_checked == 1;
 }
@@ -43,10 +55,10 @@ int jx_fs_check_data(jx_fs *fs, uint32_t node)
 {
     if (node >= fs->node_count || fs->nodes[node].nodetype != JX_NODE_INODE)
         return JX_EINVAL;
-    return jx_node_data_good(fs, node) ? JX_OK : JX_ECORRUPT;
+    int good = jx_node_data_good(fs, node);
+    return good < 0 ? good : good ? JX_OK : JX_ECORRUPT;
 }
 
-/* Bytes of the file that a node stands for. Hole nodes were once written with csize and dsize swapped (read_dnode). */
 static uint32_t span(const struct jx_node *n)
 {
     uint32_t len = n->type == JX_COMPR_ZERO && !n->dsize ? n->csize : n->dsize;
@@ -124,7 +136,10 @@ static int show(struct jx_fs *fs, const uint32_t *order, uint32_t n, uint32_t *h
             heap_push(fs, heap, &heaped, order[next++]);
         const struct jx_node *top = &fs->nodes[heap[0]];
         uint32_t end = top->file_offset + span(top);
-        if (end <= pos || !jx_node_data_good(fs, heap[0])) {
+        int good = end <= pos ? 0 : jx_node_data_good(fs, heap[0]);
+        if (good < 0)
+            return good;
+        if (!good) {
             heap_pop(fs, heap, &heaped);
             continue;
         }
@@ -138,7 +153,7 @@ static int show(struct jx_fs *fs, const uint32_t *order, uint32_t n, uint32_t *h
 
 /* The newest node whose data are good gives the metadata (rii.latest_ref), but one of version 0 only if it has no data
  * (jffs2_build_inode_fragtree: high_ver starts there). */
-static void find_meta(struct jx_fs *fs, uint32_t *order, uint32_t n)
+static int find_meta(struct jx_fs *fs, uint32_t *order, uint32_t n)
 {
     struct jx_map *m = &fs->map;
     uint32_t heaped = 0;
@@ -147,11 +162,15 @@ static void find_meta(struct jx_fs *fs, uint32_t *order, uint32_t n)
         if (fs->nodes[order[i]].version || !span(&fs->nodes[order[i]]))
             heap_push(fs, order, &heaped, order[i]);
     while (heaped && m->meta == JX_NONE) {
-        if (jx_node_data_good(fs, order[0]))
+        int good = jx_node_data_good(fs, order[0]);
+        if (good < 0)
+            return good;
+        if (good)
             m->meta = order[0];
         else
             heap_pop(fs, order, &heaped);
     }
+    return JX_OK;
 }
 
 /* jffs2_truncate_fragtree: content ends at isize, or where its last piece ends. */
@@ -189,12 +208,13 @@ int jx_map_inode(struct jx_fs *fs, uint32_t ino)
         return JX_ENOMEM;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next)
         order[n++] = i;
-    find_meta(fs, order, n);
+    int err = find_meta(fs, order, n);
     n = 0;
     for (uint32_t i = rec->first_node; i != JX_NONE; i = fs->nodes[i].next)
         if (span(&fs->nodes[i]))
             order[n++] = i;
-    int err = jx_sort(order, n, by_file_offset, fs->nodes);
+    if (!err)
+        err = jx_sort(order, n, by_file_offset, fs->nodes);
     if (!err)
         err = show(fs, order, n, heap);
     free(order);

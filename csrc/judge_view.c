@@ -80,7 +80,7 @@ static void hash_data(struct parse *p, struct jx_fs *scan, const uint8_t *buf)
     for (uint32_t i = 0; i < scan->node_count; i++) {
         const struct jx_node *n = &scan->nodes[i];
         uint64_t hash[2] = {0, 0};
-        if (n->nodetype == JX_NODE_INODE && n->verdict == JX_V_GOOD && jx_node_data_good(scan, i))
+        if (n->nodetype == JX_NODE_INODE && n->verdict == JX_V_GOOD && jx_node_data_good(scan, i) > 0)
             jx_hash_bytes(buf + (n->offset - p->block.offset), n->totlen, 9, hash);
         p->hashes[i] = hash[0];
     }
@@ -303,12 +303,12 @@ static uint64_t *content_of(void *ctx, jx_fs *fs, uint32_t size)
 }
 
 /* A medium that the reader cannot mount shows neither tree. */
-static int judge(struct jx_view *v, jx_fs *fs, int err, uint32_t *tree)
+static int judge(struct jx_view *v, jx_fs *fs, int err, int plain, uint32_t *tree)
 {
     struct jx_known_contents known = {.ctx = v, .find = content_of};
     uint8_t digest[16];
     if (!err)
-        err = jx_digest(fs, v->plain ? NULL : &known, digest);
+        err = jx_digest(fs, plain ? NULL : &known, digest);
     if (err == JX_ENOMEM)
         return err;
     *tree = JX_TREE_THIRD;
@@ -328,16 +328,16 @@ static int build_and_judge(struct jx_view *v, jx_flash *flash, const struct jx_r
     fs->flash = flash;
     fs->reader = *reader;
     fs->endian = reader->endian;
-    err = judge(v, fs, jx_fs_build(fs), tree);
+    err = judge(v, fs, jx_fs_build(fs), 0, tree);
     jx_fs_forget(fs);
     return err;
 }
 
-static int look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
+int jx_view_look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
 {
     jx_fs *fs = NULL;
     int err = jx_fs_open(flash, reader, &fs);
-    err = judge(v, fs, err, tree);
+    err = judge(v, fs, err, 1, tree);
     jx_fs_close(fs);
     return err;
 }
@@ -347,7 +347,7 @@ int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *rea
     uint64_t key[2] = {0, 0}, whole[2];
     int refused = 0;
     if (v->plain)
-        return look_plainly(v, flash, reader, tree);
+        return jx_view_look_plainly(v, flash, reader, tree);
     jx_memory_hash(jx_memory_of(flash), whole);
     struct sight *sight = sight_of(v, reader);
     if (!sight)

@@ -4,7 +4,7 @@
 #include "mutants.h"
 #include "txn.h"
 
-#define MAX_ROUNDS 8u /* of erasing: each may free a deletion dirent that the one before still needed */
+#define MAX_ROUNDS 16u /* each may free a deletion dirent that the one before still needed */
 
 /* ---- NOR: marks on the medium ----------------------------------------------------- */
 
@@ -123,6 +123,7 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
     int err = jx_pool_open(fs, &pool);
     if (err)
         return err;
+    jx_pool_go_behind(&pool, block->offset);
     err = jx_writer_open(&w, fs, &pool, &tag, 0, 0);
     if (!err)
         err = jx_copy_needed(fs, block, &w, moved, &bytes);
@@ -142,7 +143,7 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
 static const struct jx_block *commit_block_of(const struct jx_fs *fs)
 {
     for (uint32_t b = 0; b < fs->block_count; b++)
-        if (fs->blocks[b].tag == JX_TAG_COMMIT && fs->blocks[b].txid == fs->status.txid)
+        if (fs->blocks[b].tag == JX_TAG_COMMIT && fs->blocks[b].txid == fs->status.txid && jx_shows_content(fs, &fs->blocks[b]))
             return &fs->blocks[b];
     return NULL;
 }
@@ -220,12 +221,42 @@ static int erase_dirty(struct jx_fs *fs, int commits_only)
     return err < 0 ? err : erased;
 }
 
-static int finish_committed(struct jx_fs *fs, struct jx_recovery *out)
+/* Commit blocks that are not the firm one; how many, or an error. */
+static int erase_others(struct jx_fs *fs, uint32_t firm)
 {
-    int err = jx_clear_superseded(fs, fs->status.txid, &out->bits_cleared);
-    if (err)
-        return err;
-    err = jx_relocate(fs, commit_block_of(fs), &out->nodes_moved);
+    int erased = 0, err = JX_OK;
+    uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
+    if (!buf)
+        return JX_ENOMEM;
+    for (uint32_t b = 0; b < fs->block_count && err >= 0; b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        if (block->tag != JX_TAG_COMMIT || block->offset == firm)
+            continue;
+        err = jx_reclaim(fs, block->offset, buf);
+        erased += err > 0;
+    }
+    free(buf);
+    return err < 0 ? err : erased;
+}
+
+/* One step; the next one sees the medium anew. */
+static int finish_committed(struct jx_fs *fs, uint32_t *firm, struct jx_recovery *out)
+{
+    const struct jx_block *block = commit_block_of(fs);
+    if (*firm == JX_NONE) {
+        uint32_t at;
+        int done = jx_firm_commit(fs, block, &at);
+        *firm = done > 0 ? at : JX_NONE;
+        return done < 0 ? done : JX_OK;
+    }
+    int err = erase_others(fs, *firm);
+    out->blocks_erased += err > 0 ? (uint32_t)err : 0;
+    if (!err)
+        err = jx_clear_superseded(fs, fs->status.txid, &out->bits_cleared);
+    else if (err > 0)
+        return JX_OK;
+    if (!err)
+        err = jx_relocate(fs, block, &out->nodes_moved);
     out->blocks_erased += !err;
     return err;
 }
@@ -240,6 +271,7 @@ static int is_finished(const struct jx_fs *fs)
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
     struct jx_reader all = *reader;
+    uint32_t firm = JX_NONE; /* where a commit stands that lasts */
     int err = JX_OK, work = 1;
     memset(out, 0, sizeof(*out));
     all.summary = 1; /* a sealed block is only seen this way, and must never be taken for a stale one */
@@ -258,7 +290,7 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
             work = 0;
             err = is_finished(fs) ? JX_OK : JX_EBUSY;
         } else if (fs->status.state == JX_TXN_COMMITTED) {
-            err = finish_committed(fs, out);
+            err = finish_committed(fs, &firm, out);
         } else {
             work = erase_dirty(fs, 0);
             err = work < 0 ? work : JX_OK;
@@ -266,6 +298,8 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
         }
         jx_fs_close(fs);
     }
+    if (!err && work && out->state == JX_TXN_COMMITTED)
+        err = JX_EECC; /* it reads otherwise each time */
     return err ? err : jx_flash_sync(flash);
 }
 

@@ -15,6 +15,16 @@ uint32_t jx_reserve_blocks(const struct jx_geometry *geo)
     return (uint32_t)(2 + size / geo->erase_size_bytes + 1);
 }
 
+/* Of equal copies of the winner the one in an unfinished commit block: the others are what a cut left of moving it. */
+static uint32_t committed_copy(const struct jx_fs *fs, uint32_t first, uint32_t winner)
+{
+    const struct jx_node *n = &fs->nodes[fs->dirents[winner]];
+    for (uint32_t i = winner + 1; i-- > first && fs->nodes[fs->dirents[i]].version == n->version;)
+        if (jx_in_commit_block(fs, fs->dirents[i]) && fs->nodes[fs->dirents[i]].verdict == JX_V_GOOD)
+            return i;
+    return winner;
+}
+
 /* Every dirent run: the winner is needed while it names something that is reached, and also, as long as its directory lives,
  * while any older dirent of its name is on the medium, obsolete or hidden (else that one could come back). */
 static void need_dirents(struct jx_fs *fs)
@@ -28,6 +38,7 @@ static void need_dirents(struct jx_fs *fs)
         i = end;
         if (winner == JX_NONE)
             continue;
+        winner = committed_copy(fs, first, winner);
         if (JX_MUTANT(deletion_dropped) && fs->nodes[fs->dirents[first]].verdict != JX_V_GOOD)
             first = winner;
         struct jx_node *n = &fs->nodes[fs->dirents[winner]];
@@ -46,7 +57,7 @@ static int need_inodes(struct jx_fs *fs)
         if (!rec->alive || rec->first_node == JX_NONE)
             continue;
         int err = jx_map_inode(fs, rec->ino);
-        if (err == JX_ENOMEM)
+        if (err && err != JX_ENOENT)
             return err;
         if (fs->map.meta != JX_NONE) {
             uint32_t time = jx_time_dirent(fs, rec->ino, fs->nodes[fs->map.meta].version);
@@ -100,7 +111,7 @@ static void account_blocks(struct jx_fs *fs)
     }
 }
 
-static int shows_content(const struct jx_fs *fs, const struct jx_block *block)
+int jx_shows_content(const struct jx_fs *fs, const struct jx_block *block)
 {
     for (uint32_t i = 0; i < block->node_count; i++) {
         const struct jx_node *n = &fs->nodes[block->first_node + i];
@@ -121,7 +132,7 @@ static void find_state(struct jx_fs *fs)
         const struct jx_block *block = &fs->blocks[b];
         if (!block->tag || block->txid != st->txid)
             continue;
-        if (block->tag == JX_TAG_COMMIT && shows_content(fs, block)) {
+        if (block->tag == JX_TAG_COMMIT && jx_shows_content(fs, block)) {
             st->state = JX_TXN_COMMITTED;
             return;
         }
@@ -175,6 +186,8 @@ int jx_space_account(struct jx_fs *fs)
     need_dirents(fs);
     need_xattrs(fs);
     int err = need_inodes(fs);
+    if (!err)
+        err = jx_need_twins(fs);
     if (err)
         return err;
     account_blocks(fs);

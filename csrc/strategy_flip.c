@@ -4,7 +4,7 @@
 #include "mutants.h"
 #include "txn.h"
 
-#define OUTER JX_TAG_BYTES
+#define OUTER JX_FLIP_HEADERS
 #define INNER (OUTER + JX_HEADER_BYTES)
 #define SET_AT (INNER + JX_HEADER_BYTES)
 

@@ -139,6 +139,7 @@ static void count(struct jx_txn *txn)
 static int take_commit_block(struct jx_txn *txn)
 {
     struct jx_tag tag = txn->tag;
+    jx_pool_leave_one_behind(&txn->pool);
     int err = jx_pool_take(txn->fs, &txn->pool, 0, &txn->commit_block);
     if (err)
         return err;

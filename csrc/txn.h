@@ -15,6 +15,8 @@
 #define JX_TAG_FORMAT 1u
 /* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
 #define JX_LIFT_BYTES 1024u
+/* Flip: its two headers stand right behind the tag. */
+#define JX_FLIP_HEADERS JX_TAG_BYTES
 
 struct jx_tag {
     uint8_t role, strategy;
@@ -113,6 +115,14 @@ void jx_set_bytes(const struct jx_set *set, uint8_t *out);
 /* Whether it is clear, from how the blocks start, that no transaction waits: 1 and *state (JX_TXN_NONE, JX_TXN_SETTLED),
  * 0 where only a full scan can tell, or an error. Commit blocks are read whole. Writes nothing. */
 int jx_glance(jx_flash *flash, const struct jx_reader *reader, uint32_t *state);
+
+/* space.c: some node of the tree counts in this block. */
+int jx_shows_content(const struct jx_fs *fs, const struct jx_block *block);
+
+/* firm.c: the commit in this block stands, whatever is read of it later: on flash that takes bits one by one it is programmed
+ * once more, else the block is, as it is, in a fresh one. 1 done, and *firm is where it stands; 0 this time it was not read as
+ * committed; or an error. */
+int jx_firm_commit(struct jx_fs *fs, const struct jx_block *block, uint32_t *firm);
 
 /* settle.c */
 /* A commit block in which nothing is needed: its commit was cut, or never came. */

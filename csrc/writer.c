@@ -134,6 +134,34 @@ void jx_pool_close(struct jx_pool *pool)
     pool->blocks = NULL;
 }
 
+static uint32_t first_behind(const struct jx_pool *pool, uint32_t from, uint32_t offset)
+{
+    while (from < pool->count && pool->blocks[from] <= offset)
+        from++;
+    return from;
+}
+
+static void take_next(struct jx_pool *pool, uint32_t i)
+{
+    uint32_t block = pool->blocks[i];
+    memmove(pool->blocks + pool->next + 1, pool->blocks + pool->next, (i - pool->next) * sizeof(block));
+    pool->blocks[pool->next] = block;
+}
+
+void jx_pool_go_behind(struct jx_pool *pool, uint32_t offset)
+{
+    uint32_t i = first_behind(pool, pool->next, offset);
+    if (i < pool->count)
+        take_next(pool, i);
+}
+
+void jx_pool_leave_one_behind(struct jx_pool *pool)
+{
+    uint32_t next = pool->next + 1;
+    if (next < pool->count && first_behind(pool, next, pool->blocks[pool->next]) == pool->count)
+        take_next(pool, next);
+}
+
 /* A free block's inline cleanmarker goes first: a cut in the erase must not leave a half-erased block that says it is free. */
 static int spoil_cleanmarker(struct jx_fs *fs, uint32_t block)
 {

@@ -33,6 +33,11 @@ struct jx_writer {
  * transaction ended. */
 int jx_pool_open(struct jx_fs *fs, struct jx_pool *pool);
 void jx_pool_close(struct jx_pool *pool);
+/* The next block is one behind `offset`, if there is any: of two copies that readers find in a half-erased block and in
+ * that one, the later counts (jffs2_add_fd_to_list). */
+void jx_pool_go_behind(struct jx_pool *pool, uint32_t offset);
+/* The next block is not the last one on the chip that is left, if there are two. */
+void jx_pool_leave_one_behind(struct jx_pool *pool);
 /* The next block of the pool, erased and read back as 0xFF; those that fail are marked bad and passed over. JX_ENOSPC. */
 int jx_pool_take(struct jx_fs *fs, struct jx_pool *pool, int dry_run, uint32_t *block);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from jffs2tx.errors import Corrupt, Jffs2txError, MediumError, UnknownCompression
+from jffs2tx.errors import Corrupt, Jffs2txError, MediumError, OutOfMemory, UnknownCompression
 from jffs2tx.filesystem import ROOT_INO, FileSystem, Name, is_name
 from jffs2tx.manifest import Entry
 from jffs2tx.plan import Old, OldTree
@@ -43,8 +43,8 @@ def _paths(fs: FileSystem) -> dict[bytes, Old]:
         path, name = pending.pop()
         try:
             found[path], names = _look(fs, path, name.ino)
-        except Jffs2txError:
-            if not path:
+        except Jffs2txError as error:
+            if not path or _may_be_whole(error):
                 raise
             found[path], names = _broken(path, name), []
         if name.ino not in entered:
@@ -65,6 +65,11 @@ def _look(fs: FileSystem, path: bytes, ino: int) -> tuple[Old, list[Name]]:
         raise Corrupt("holds a name that no file can have", path=b"/" + path)
     xids = {name: found for name, (_, found) in fs.xattr_refs(ino, skip_broken=True).items()}
     return Old(ino, entry_of(fs, path, status, skip_broken=True), xids), names
+
+
+def _may_be_whole(error: Jffs2txError) -> bool:
+    """It failed for a reason that says nothing of what stands there: no memory, or a read that may go well later."""
+    return isinstance(error, OutOfMemory | MediumError) and not isinstance(error, Corrupt)
 
 
 def _broken(path: bytes, name: Name) -> Old:

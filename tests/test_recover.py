@@ -136,14 +136,16 @@ STARTS = {
     ],
 )
 def test_a_block_that_starts_otherwise_is_read_whole(geometry, start):
-    """And erased, since nothing in it is needed."""
+    """And erased, since nothing in it is needed. What seems committed is written once more before, where bits are not
+    programmed one by one, and that block is erased too."""
     clean = CLEANMARKER if geometry is NOR else b""
     tree = TREE if geometry is NOR else block(dirent(1, 1, b"a", 2), inode(2, 1, b"content"), start=b"")
     settled = block(tag(3, 6), dirent(1, 2, b"b", 2), start=b"") if "older" in start else block(start=clean)
     odd = STARTS[start].ljust(ERASE, b"\xff")
     with medium(tree, settled, odd, geometry=geometry) as flash:
         done, read, writes = figures(flash)
-        assert (done.blocks_erased, read > geometry.size) == (1, True) and writes
+        erased = 2 if geometry is NAND and start.startswith(("a commit tag", "an older commit")) else 1
+        assert (done.blocks_erased, read > geometry.size) == (erased, True) and writes
         assert content(flash)[b"a"] == b"content"
         done, read, writes = figures(flash)
         assert done.did_nothing and read < geometry.size // 2 and not writes

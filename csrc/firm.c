@@ -1,0 +1,113 @@
+/* firm.c: a commit that was cut may read well now and badly later, and whoever moves its set node by node would then leave
+ * half of it. So before anything is built on it, it is made to last: as one operation, like the commit itself. */
+#include <stdlib.h>
+#include <string.h>
+#include "codec.h"
+#include "txn.h"
+
+/* A block as one read gave it, and what that read shows. */
+struct reading {
+    struct jx_fs *fs;
+    struct jx_block block;
+    uint8_t *buf, *check;
+};
+
+#define READ_TRIES 8u
+
+/* All of the set is there; of what ECC gave up the CRCs tell. */
+static int is_whole(const struct reading *r)
+{
+    for (uint32_t i = 0; i < r->fs->node_count; i++)
+        if (r->fs->nodes[i].by_summary && r->fs->nodes[i].verdict != JX_V_GOOD)
+            return 0;
+    return r->block.tag == JX_TAG_COMMIT && jx_shows_content(r->fs, &r->block);
+}
+
+/* Whether the commit stands in what is read of the block. One that came and went may come again. */
+static int read_commit(struct reading *r, uint32_t offset)
+{
+    for (uint32_t i = 0; i < READ_TRIES; i++) {
+        r->fs->node_count = r->fs->names_len = 0;
+        r->block = (struct jx_block){.offset = offset};
+        int err = jx_scan_block(r->fs, &r->block, r->buf);
+        if (err)
+            return err;
+        if (is_whole(r))
+            return 1;
+    }
+    return 0;
+}
+
+static uint32_t end_of_set(const struct reading *r)
+{
+    uint32_t end = 0;
+    for (uint32_t i = 0; i < r->fs->node_count; i++)
+        if (jx_is_content(r->fs->nodes[i].nodetype))
+            end = r->fs->nodes[i].offset + r->fs->nodes[i].totlen - r->block.offset;
+    return end;
+}
+
+/* Bits that were half programmed, once more; what is left of flip's headers goes. A fresh scan will tell. */
+static int program_again(struct reading *r, uint32_t strategy)
+{
+    if (strategy == JX_FLIP)
+        memset(r->buf + JX_FLIP_HEADERS, 0, 2 * JX_HEADER_BYTES);
+    return jx_flash_prog(r->fs->flash, r->block.offset, r->buf, end_of_set(r));
+}
+
+/* The pages of the block in the order of prepare and commit, those that are erased left out. */
+static int program_pages(struct reading *r, uint32_t strategy, uint32_t to)
+{
+    const struct jx_geometry *geo = &r->fs->flash->geo;
+    uint32_t page = geo->write_size_bytes, end = strategy == JX_SEAL ? geo->erase_size_bytes : end_of_set(r), at = 0;
+    int err = JX_OK;
+    if (strategy == JX_LIFT) {
+        jx_encode_header(r->fs->endian, r->buf, JX_NODE_PADDING, JX_LIFT_BYTES);
+        memset(r->buf + JX_HEADER_BYTES, 0xff, JX_LIFT_BYTES - JX_HEADER_BYTES);
+        at = page;
+        err = jx_program_verified(r->fs->flash, to + JX_LIFT_BYTES, r->buf + JX_LIFT_BYTES, page - JX_LIFT_BYTES, r->check);
+        if (!err)
+            err = jx_program_verified(r->fs->flash, to, r->buf, geo->subpage_size_bytes, r->check);
+    }
+    for (; at < end && !err; at += page)
+        if (!jx_is_erased(r->buf + at, page))
+            err = jx_program_verified(r->fs->flash, to + at, r->buf + at, page, r->check);
+    return err;
+}
+
+/* The block once more, in a fresh one; where that wears out, in another. */
+static int commit_again(struct jx_fs *fs, struct reading *r, uint32_t strategy, uint32_t *to)
+{
+    struct jx_pool pool;
+    int err = jx_pool_open(fs, &pool);
+    while (!err) {
+        err = jx_pool_take(fs, &pool, 0, to);
+        if (err)
+            break;
+        err = program_pages(r, strategy, *to);
+        if (!err || !jx_is_wear(err))
+            break;
+        err = jx_reclaim(fs, *to, r->check);
+        err = err < 0 ? err : JX_OK;
+    }
+    jx_pool_close(&pool);
+    return err;
+}
+
+int jx_firm_commit(struct jx_fs *fs, const struct jx_block *block, uint32_t *firm)
+{
+    struct reading r = {.buf = malloc(fs->flash->geo.erase_size_bytes), .check = malloc(fs->flash->geo.erase_size_bytes)};
+    struct jx_reader reader = fs->reader;
+    reader.endian = fs->endian;
+    int stands = r.buf && r.check ? jx_fs_new(fs->flash, &reader, &r.fs) : JX_ENOMEM, err = JX_OK;
+    *firm = block->offset;
+    if (!stands)
+        stands = read_commit(&r, block->offset);
+    if (stands > 0)
+        err = jx_is_bit_writable(&fs->flash->geo) ? program_again(&r, fs->status.strategy)
+                                                  : commit_again(fs, &r, fs->status.strategy, firm);
+    jx_fs_close(r.fs);
+    free(r.buf);
+    free(r.check);
+    return err ? err : stands;
+}

@@ -1,0 +1,49 @@
+/* twins.c: a node that stands twice. A cut while a node was moved leaves its copy, or the block that it was moved from, between
+ * two states: it reads well now and badly later. Which of the two that is nobody can tell, so both are needed; where one
+ * stands in a commit block that one is, since it is moved as a whole (firm.c). */
+#include <stdlib.h>
+#include "fs.h"
+#include "txn.h"
+
+static int order(uint32_t a, uint32_t b) { return a < b ? -1 : a > b; }
+
+static int by_what_it_is(const void *ctx, uint32_t a, uint32_t b)
+{
+    const struct jx_node *x = &((const struct jx_node *)ctx)[a], *y = &((const struct jx_node *)ctx)[b];
+    int c = order(x->nodetype, y->nodetype);
+    if (!c)
+        c = order(x->ino, y->ino);
+    if (!c)
+        c = order(x->version, y->version);
+    return c ? c : order(x->child, y->child);
+}
+
+static void need_all(struct jx_fs *fs, const uint32_t *twins, uint32_t n)
+{
+    int needed = 0, committed = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        needed |= fs->nodes[twins[i]].needed;
+        committed |= jx_in_commit_block(fs, twins[i]);
+    }
+    for (uint32_t i = 0; i < n && needed && !committed; i++)
+        fs->nodes[twins[i]].needed = 1;
+}
+
+int jx_need_twins(struct jx_fs *fs)
+{
+    uint32_t *good = malloc(((size_t)fs->node_count + 1) * sizeof(*good)), n = 0;
+    if (!good)
+        return JX_ENOMEM;
+    for (uint32_t i = 0; i < fs->node_count; i++)
+        if (fs->nodes[i].verdict == JX_V_GOOD && jx_is_content(fs->nodes[i].nodetype))
+            good[n++] = i;
+    int err = jx_sort(good, n, by_what_it_is, fs->nodes);
+    for (uint32_t i = 0, end; i < n && !err; i = end) {
+        for (end = i + 1; end < n && by_what_it_is(fs->nodes, good[i], good[end]) == 0;)
+            end++;
+        if (end > i + 1)
+            need_all(fs, good + i, end - i);
+    }
+    free(good);
+    return err;
+}
