@@ -49,6 +49,10 @@ test: setup-test lint mutants ## every test; the kernel lab's one after another
 cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states
 	$(PYTHON) -m tests.cut --all -j $(JOBS)
 
+.PHONY: cut-deep
+cut-deep: setup ## the same with a second cut in every way inside every recovery, and thousands of names (hours)
+	nice $(PYTHON) -m tests.cut --all --deep -j $(JOBS)
+
 .PHONY: kernel-deep
 kernel-deep: setup-test ## every cut between two operations of every canonical transaction, seen by the kernel
 	JFFS2TX_KERNEL_DEEP=1 $(PYTHON) -m pytest -s tests/test_kernel_cuts.py $(PYTEST_ARGS)

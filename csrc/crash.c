@@ -162,8 +162,12 @@ static void apply_tear(struct jx_memory *m, const struct jx_sim_entry *e, const 
 {
     int in_oob = e->op.kind == JX_SIM_OOB;
     uint8_t *p = in_oob ? jx_oob_at(&m->now, &m->geo, e->op.off) : m->now.bytes + e->op.off;
-    for (unsigned i = 0; i < tear->count; i++)
-        change_bytes(p, e->op.off, data, &tear->change[i]);
+    for (unsigned i = 0; i < tear->count; i++) {
+        const struct jx_change *a = &tear->change[i];
+        if (a->kind == JX_ZEROED && jx_is_paged(&m->geo) && jx_all_ff(p + a->from, a->to - a->from))
+            continue; /* no such erase clears bits: a header that stands there is gone, but out of nothing comes nothing */
+        change_bytes(p, e->op.off, data, a);
+    }
     if (e->op.kind == JX_SIM_ERASE)
         change_oob(m, e->op.off, tear->oob);
     jx_memory_touch_raw(m, e->op.off, in_oob ? 1 : e->op.len);
@@ -207,10 +211,51 @@ int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t 
     int err = move_base(m, s, cut);
     if (err)
         return err;
+    jx_unstable_free(m);
     copy_base(m);
     if (tear)
         apply_tear(m, &s->entries[cut], s->data + s->entries[cut].data_at, &picked);
     return jx_sim_of(out) ? jx_sim_restart(out) : JX_OK;
+}
+
+/* ---- unstable -------------------------------------------------------------- */
+
+#define BETWEEN_MASK 2u /* JX_HALF and JX_RISEN: a seeded one */
+
+/* The readings of len bytes that waver at off; data: what was programmed, NULL: erased. */
+static void fill_readings(uint8_t *const readings[JX_READINGS], uint32_t off, const uint8_t *data, uint32_t len)
+{
+    struct jx_change whole = { .from = 0, .to = len, .kind = data ? JX_LANDED : JX_ERASED };
+    struct jx_change part = { .from = 0, .to = len, .kind = data ? JX_HALF : JX_RISEN, .mask = BETWEEN_MASK };
+    change_bytes(readings[JX_READ_AFTER], off, data, &whole);
+    change_bytes(readings[JX_READ_BETWEEN], off, data, &part);
+}
+
+static int waver(struct jx_memory *m, const struct jx_sim_op *op, const uint8_t *data)
+{
+    const struct jx_geometry *g = &m->geo;
+    int err = JX_OK, erase = op->kind == JX_SIM_ERASE;
+    if (op->kind == JX_SIM_PROG || erase)
+        err = jx_unstable_add(m, 0, op->off, op->len);
+    uint32_t oob_len = erase ? jx_oob_per_block(g) : op->kind == JX_SIM_OOB ? op->len : 0;
+    if (!err && oob_len)
+        err = jx_unstable_add(m, 1, (uint32_t)(jx_oob_at(&m->now, g, op->off) - m->now.oob), oob_len);
+    if (err || !m->unstable)
+        return err;
+    if (m->unstable->len)
+        fill_readings(m->unstable->bytes, op->off, erase ? NULL : data, op->len);
+    if (oob_len)
+        fill_readings(m->unstable->oob, op->off, erase ? NULL : data, oob_len);
+    return JX_OK;
+}
+
+int jx_crash_unstable(const jx_flash *sim, uint32_t cut, jx_flash *out)
+{
+    const struct jx_sim *s = jx_sim_of(sim);
+    int err = jx_crash_build(sim, cut, JX_F1_CUT, 0, out);
+    if (err || cut == s->op_count)
+        return err;
+    return waver(jx_memory_of(out), &s->entries[cut].op, s->data + s->entries[cut].data_at);
 }
 
 /* ---- in words -------------------------------------------------------------- */

@@ -99,6 +99,7 @@ void jx_memory_shut(struct jx_memory *m)
     jx_rules_close(&m->rules);
     free(m->flags);
     free(m->spoiled);
+    jx_unstable_free(m);
     free(m->block_hash);
     if (m->base)
         jx_content_close(&m->base->content);
@@ -126,6 +127,7 @@ void jx_memory_touch_raw(struct jx_memory *m, uint32_t off, uint32_t len)
     for (uint32_t b = off / m->geo.erase_size_bytes; b <= last; b++) {
         jx_rules_forget(&m->rules, &m->geo, b);
         unspoil(m, b);
+        jx_unstable_drop(m, b);
     }
 }
 
@@ -141,6 +143,8 @@ int jx_memory_read(void *ctx, uint32_t off, void *buf, uint32_t len)
     if (!len)
         return JX_OK;
     memcpy(buf, m->now.bytes + off, len);
+    if (m->unstable && jx_unstable_read(m, 0, off, buf, len) != JX_OK)
+        return JX_EECC;
     if (!m->spoiled)
         return JX_OK;
     uint32_t first = off / m->geo.write_size_bytes, last = (off + len - 1) / m->geo.write_size_bytes, failed = 0;
@@ -165,6 +169,8 @@ int jx_memory_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
     if (any_bad(m, off, len))
         return JX_EIO;
     jx_content_prog(&m->now, off, buf, len);
+    if (m->unstable)
+        jx_unstable_prog(m, 0, off, buf, len);
     jx_rules_programmed(&m->rules, &m->geo, off, len);
     jx_memory_touch(m, off, len);
     return JX_OK;
@@ -178,6 +184,7 @@ int jx_memory_erase(void *ctx, uint32_t off)
     jx_content_erase(&m->now, &m->geo, off);
     jx_rules_erased(&m->rules, &m->geo, off / m->geo.erase_size_bytes);
     unspoil(m, off / m->geo.erase_size_bytes);
+    jx_unstable_drop(m, off / m->geo.erase_size_bytes);
     jx_memory_touch(m, off, 1);
     return JX_OK;
 }
@@ -200,10 +207,11 @@ int jx_memory_mark_bad(void *ctx, uint32_t off)
 
 int jx_memory_oob_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
-    const struct jx_memory *m = ctx;
-    if (len)
-        memcpy(buf, jx_oob_at(&m->now, &m->geo, off), len);
-    return JX_OK;
+    struct jx_memory *m = ctx;
+    if (!len)
+        return JX_OK;
+    memcpy(buf, jx_oob_at(&m->now, &m->geo, off), len);
+    return m->unstable ? jx_unstable_read(m, 1, off / m->geo.write_size_bytes * m->geo.oob_avail_bytes, buf, len) : JX_OK;
 }
 
 /* A page's OOB takes one program between erases, whatever became of the page's data. */
@@ -215,6 +223,8 @@ int jx_memory_oob_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
     if (any_bad(m, off, 1))
         return JX_EIO;
     jx_content_oob_prog(&m->now, &m->geo, off, buf, len);
+    if (m->unstable)
+        jx_unstable_prog(m, 1, off / m->geo.write_size_bytes * m->geo.oob_avail_bytes, buf, len);
     jx_memory_touch(m, off, 1);
     return JX_OK;
 }

@@ -29,9 +29,20 @@ struct jx_base {
     uint32_t cut;
 };
 
+/* flash_unstable.c: bytes that each read finds as they were, as they should be, or between (F6). */
+struct jx_unstable {
+    uint32_t off, len;          /* in the data; len 0: none of them */
+    uint32_t oob_at, oob_len;   /* in the OOB of all pages, one after the other; oob_len 0: none of them */
+    uint8_t *bytes[JX_READINGS];
+    uint8_t *oob[JX_READINGS];
+    uint32_t schedule;
+};
+
 struct jx_memory {
     struct jx_geometry geo;
     struct jx_content now;
+    struct jx_unstable *unstable; /* NULL: all is stable */
+    uint32_t unstable_reads;      /* that touched it */
     struct jx_rules rules;
     uint8_t *flags;             /* enum jx_block_flag, 1 byte per eraseblock */
     uint8_t *spoiled;           /* 1 byte a page: ECC gives it up; NULL until jx_flash_spoil */
@@ -85,6 +96,20 @@ int jx_memory_fill(struct jx_memory *to, jx_flash *from);
 /* The memory behind a memory or simulator device, or NULL. */
 struct jx_memory *jx_memory_of(const jx_flash *f);
 
+/* len bytes of data, or of OOB where oob (then at is an index into the OOB of all pages), waver from now on. All three
+ * readings are what the content is; the caller changes them. JX_ENOMEM. */
+int jx_unstable_add(struct jx_memory *m, int oob, uint32_t at, uint32_t len);
+/* What the next read finds of [off, off + len) is laid over buf, which holds the content: JX_OK, or JX_EECC where data are
+ * between on a kind that has ECC (the kernel reads OOB as it is). */
+int jx_unstable_read(struct jx_memory *m, int oob, uint32_t off, uint8_t *buf, uint32_t len);
+/* A program of [off, off + len) reaches it however it reads. */
+void jx_unstable_prog(struct jx_memory *m, int oob, uint32_t off, const uint8_t *buf, uint32_t len);
+/* The content becomes this reading, and so does each read until another schedule is set; it stays unstable. */
+void jx_unstable_show(struct jx_memory *m, uint32_t reading);
+/* Stable again, as the content is, where any of it lies in this eraseblock. */
+void jx_unstable_drop(struct jx_memory *m, uint32_t block);
+void jx_unstable_free(struct jx_memory *m);
+
 /* A simulator's log, for crash.c. */
 struct jx_sim_entry {
     struct jx_sim_op op;
@@ -103,6 +128,8 @@ struct jx_sim {
     uint32_t fail_left; /* programs and erases until one fails; JX_NO_CUT: never */
     uint32_t lie_left;  /* ... until one only says that it went well */
     uint32_t broken;   /* the eraseblock that fails since then; JX_NO_CUT: none */
+    uint32_t reads, read_left; /* until one fails; JX_NO_CUT: never */
+    int reads_stay_failed;
     int dead;
 };
 

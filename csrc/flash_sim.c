@@ -75,10 +75,22 @@ static int lies(struct jx_sim *s)
     return now;
 }
 
+/* Before each read. */
+static int count_read(struct jx_sim *s)
+{
+    int fails = s->read_left == 0;
+    if (s->dead)
+        return JX_ECUT;
+    s->reads++;
+    if (s->read_left != JX_NO_CUT && !(fails && s->reads_stay_failed))
+        s->read_left--; /* from 0 to JX_NO_CUT: it failed once */
+    return fails ? JX_EIO : JX_OK;
+}
+
 static int sim_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
-    const struct jx_sim *s = ctx;
-    return s->dead ? JX_ECUT : jx_memory_read(ctx, off, buf, len);
+    int err = count_read(ctx);
+    return err ? err : jx_memory_read(ctx, off, buf, len);
 }
 
 static int program_recorded(struct jx_sim *s, uint32_t off, const void *buf, uint32_t len)
@@ -142,8 +154,8 @@ static int sim_mark_bad(void *ctx, uint32_t off)
 
 static int sim_oob_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
-    const struct jx_sim *s = ctx;
-    return s->dead ? JX_ECUT : jx_memory_oob_read(ctx, off, buf, len);
+    int err = count_read(ctx);
+    return err ? err : jx_memory_oob_read(ctx, off, buf, len);
 }
 
 static int sim_oob_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
@@ -209,7 +221,8 @@ int jx_sim_restart(jx_flash *sim)
     s->op_count = 0;
     s->data_len = 0;
     s->entries[0].fingerprint = hash[0];
-    s->cut_left = s->fail_left = s->lie_left = s->broken = JX_NO_CUT;
+    s->cut_left = s->fail_left = s->lie_left = s->broken = s->read_left = JX_NO_CUT;
+    s->reads = 0;
     s->dead = 0;
     return JX_OK;
 }
@@ -230,6 +243,22 @@ int jx_sim_lie_after(jx_flash *sim, uint32_t n)
         return JX_EINVAL;
     s->lie_left = n;
     return JX_OK;
+}
+
+int jx_sim_fail_read_after(jx_flash *sim, uint32_t n, int from_then_on)
+{
+    struct jx_sim *s = jx_sim_of(sim);
+    if (!s)
+        return JX_EINVAL;
+    s->read_left = n;
+    s->reads_stay_failed = from_then_on;
+    return JX_OK;
+}
+
+uint32_t jx_sim_reads(const jx_flash *sim)
+{
+    const struct jx_sim *s = jx_sim_of(sim);
+    return s ? s->reads : 0;
 }
 
 int jx_sim_open(const struct jx_geometry *geo, const void *start, jx_flash **out)

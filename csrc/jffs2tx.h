@@ -132,6 +132,21 @@ int jx_flash_load(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
  * is erased. JX_EINVAL (another device), JX_EFLASH (no page starts there). */
 int jx_flash_spoil(jx_flash *f, uint32_t off);
 
+/* What jx_crash_unstable left unstable: each read that touches it, of data or OOB, finds it in one of these states. */
+enum jx_reading {
+    JX_READ_BEFORE = 0,  /* as before the operation that was cut */
+    JX_READ_AFTER = 1,   /* as after it */
+    JX_READ_BETWEEN = 2, /* some bits of each; kinds with ECC read data so with JX_EECC */
+    JX_READINGS = 3,
+};
+enum { JX_UNSTABLE_READS = 3, JX_UNSTABLE_SCHEDULES = 27 };
+/* What these reads find, from now on: digits to the base JX_READINGS, the first read the lowest; after JX_UNSTABLE_READS
+ * they come again. JX_EINVAL; JX_ENOENT: nothing is unstable, since its eraseblock was erased. */
+int jx_flash_unstable_schedule(jx_flash *f, uint32_t schedule);
+uint32_t jx_flash_unstable_reads(const jx_flash *f); /* reads that touched it since then */
+/* From now on it is this, for good. JX_EINVAL, JX_ENOENT. */
+int jx_flash_unstable_settle(jx_flash *f, uint32_t reading);
+
 /* ---- codec: pure functions over bytes ------------------------------------- */
 
 enum jx_nodetype { /* ACCURATE bit set; include/uapi/linux/jffs2.h */
@@ -296,6 +311,11 @@ int jx_sim_fail_after(jx_flash *sim, uint32_t n);
  * medium, an erase did nothing. UINT32_MAX: none. */
 int jx_sim_lie_after(jx_flash *sim, uint32_t n);
 
+/* Read number n from now (0: the next; OOB too) fails with JX_EIO (F10); from_then_on: so do all after it. UINT32_MAX:
+ * none. jx_sim_reads: reads since jx_sim_restart. */
+int jx_sim_fail_read_after(jx_flash *sim, uint32_t n, int from_then_on);
+uint32_t jx_sim_reads(const jx_flash *sim);
+
 /* Fault families of a torn operation; see docs. A bit mask. */
 enum jx_fault {
     JX_F1_CUT = 1,        /* the operation not at all (tear 0, always there), or whole (tear 0 of the next cut) */
@@ -308,6 +328,7 @@ enum jx_fault {
     JX_F5_ERASE = 16,     /* interrupted erase: data untouched, erased, each half, mixed bits (4 masks), each with OOB
                            * kept, erased, mixed; first 12 bytes erased or 0; NOR: first 4..64 bytes 0, 1 to 4
                            * quarters 0 */
+    JX_F6_UNSTABLE = 32,  /* for jx_judge; no tear: see jx_crash_unstable */
 };
 /* Walks crash states: cut = index of the operation that was under way (op_count: after the last), tear = its
  * number among that cut's tears (0: nothing of it landed). jx_crash_tears: how many tears of the wanted families
@@ -318,6 +339,9 @@ enum jx_fault {
 int jx_crash_tears(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t *count);
 int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t tear, jx_flash *out);
 int jx_crash_describe(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t tear, char *buf, uint32_t len);
+/* As jx_crash_build of tear 0, but what the operation under way touches is unstable (F6): a program its bytes, an erase its
+ * eraseblock with the OOB. Sync and bad mark: nothing is. */
+int jx_crash_unstable(const jx_flash *sim, uint32_t cut, jx_flash *out);
 /* 128-bit hash of content, OOB and bad blocks, for dropping duplicates; any device. */
 int jx_flash_hash(jx_flash *f, uint8_t out[16]);
 
@@ -599,6 +623,8 @@ struct jx_failure {
     uint32_t kind;       /* enum jx_failure_kind */
     uint32_t cut, tear;  /* as for jx_crash_build */
     uint32_t inner_cut, inner_tear; /* the second cut, inside jx_recover; 0xffffffff: none */
+    uint32_t third_cut, third_tear; /* the third, inside the jx_recover after that */
+    uint32_t schedule;   /* F6: what the reads found, as for jx_flash_unstable_schedule; 0xffffffff: all was stable */
     uint32_t reader;     /* index */
     int32_t error;       /* JX_FAIL_RECOVER: what it returned */
 };
@@ -609,7 +635,10 @@ struct jx_judge_options {
     uint32_t committed;      /* and when jx_txn_commit did */
     uint32_t recover_cuts;   /* jx_recover is run on each n-th state of whole operations; 0: on none */
     uint32_t recover_tears;  /* and on each n-th state with a torn one; 0: on none */
-    uint32_t inner_faults;   /* enum jx_fault: with a second cut inside jx_recover; 0: without */
+    uint32_t inner_faults;   /* enum jx_fault: with a second cut inside jx_recover; 0: without (F7) */
+    uint32_t inner_tears;    /* of the states with a torn operation each n-th has that second cut; 0: as many as recover */
+    uint32_t third_cuts;     /* inside the jx_recover after each n-th second cut a third one; 0: none */
+    uint32_t unstable_cuts;  /* F6: at each n-th cut; 0: at all */
     uint32_t plain;          /* each look opens the file system anew: slow, a check on the judge itself */
 };
 
@@ -621,6 +650,11 @@ struct jx_judgement {
     uint64_t seen_old, seen_new, seen_third; /* distinct states, once for each reader */
     uint64_t recovered;  /* distinct states on which jx_recover was run */
     uint64_t inner;      /* states of a second cut */
+    uint64_t third;      /* and of a third */
+    uint64_t inner_distinct; /* of both, those unlike any before */
+    uint64_t unstable;   /* F6: mounts and recoveries, each by another schedule of readings */
+    uint64_t wavering;   /* of the mounts, those that saw neither tree because the place read otherwise within them: a node
+                          * that was being moved. No failure: the next mount sees the tree */
     uint64_t failures;   /* all, also beyond those that were noted */
     uint32_t commit_cut; /* the first cut at which every reader sees the new tree */
 };
@@ -634,8 +668,10 @@ int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const s
 /* Builds every crash state of the wanted families (enum jx_fault; tear 0 belongs to JX_F1_CUT alone here) whose cut lies in
  * [from, to), drops those that were there before (jx_flash_hash), and asks each reader for its tree. to: at most
  * operations + 1. Between the operation that shows the new tree and those before it nothing but old, after it nothing but
- * new is right; that operation must lie in [prepared, committed). Failures: the first max of them. JX_OK, whatever was
- * found; JX_EINVAL, JX_ENOMEM. */
+ * new is right; that operation must lie in [prepared, committed). After jx_recover, wherever it was cut, the tree is the
+ * one that was seen before. Where the operation under way is unstable (F6) each mount shows one of the two, and after
+ * jx_recover all do the same one, whatever is read. Failures: the first max of them. JX_OK, whatever was found; JX_EINVAL,
+ * JX_ENOMEM. */
 int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, struct jx_judgement *out,
                   struct jx_failure *failures, uint32_t max);
 /* What a reader (by its index) sees on a memory or simulator device of the same geometry: *tree is one of enum jx_tree. */

@@ -1,54 +1,22 @@
-/* judge.c: every crash of a recorded transaction: which tree stands there, and what jx_recover makes of it. */
+/* judge.c: every crash of a recorded transaction: which tree stands there. */
 #include <stdlib.h>
 #include <string.h>
 #include "judge.h"
 
-#define MAX_READERS 8u
-#define TREE_BITS 3u          /* of a state's record, for each reader */
-#define TREE_KINDS (1u << TREE_BITS)
-#define RECOVERED (1u << 31)  /* jx_recover was run on this state */
-#define COUNTED (1u << 30)
-#define TREES_MASK (COUNTED - 1)
-
-struct jx_judge {
-    jx_flash *sim;
-    struct jx_judge_options options;
-    struct jx_reader readers[MAX_READERS];
-    uint32_t reader_count, ops;
-    uint32_t first_new[MAX_READERS]; /* cut from which on this reader sees the new tree */
-    jx_flash *crash;      /* the state judged */
-    jx_flash *recovering; /* a simulator: the state, and recover's log on it; NULL where recover is not run */
-    jx_flash *inner;      /* a second cut; NULL likewise */
-    struct jx_view *view;
-
-    /* of the cuts that are judged */
-    uint32_t faults, max;
-    struct jx_judgement *out;
-    struct jx_failure *failures;
-    uint32_t turn[2];     /* states that recover might be run on: of whole operations, of torn ones */
-    struct jx_table seen; /* by content: the trees that the readers see, and RECOVERED */
-};
-
-static uint32_t tree_of(uint32_t trees, uint32_t reader) { return trees >> (TREE_BITS * reader) & 7u; }
-
-static void fail(jx_judge *j, struct jx_failure what)
-{
-    if (j->out->failures < j->max)
-        j->failures[j->out->failures] = what;
-    j->out->failures++;
-}
-
-static struct jx_failure at(uint32_t cut, uint32_t tear)
-{
-    return (struct jx_failure){.cut = cut, .tear = tear, .inner_cut = JX_NONE, .inner_tear = JX_NONE};
-}
-
-static struct jx_failure of_kind(struct jx_failure where, uint32_t kind, uint32_t reader, int error)
+void jx_judge_fail(jx_judge *j, struct jx_failure where, uint32_t kind, uint32_t reader, int error)
 {
     where.kind = kind;
     where.reader = reader;
     where.error = error;
-    return where;
+    if (j->out->failures < j->max)
+        j->failures[j->out->failures] = where;
+    j->out->failures++;
+}
+
+struct jx_failure jx_judge_at(uint32_t cut, uint32_t tear)
+{
+    return (struct jx_failure){.cut = cut, .tear = tear, .inner_cut = JX_NONE, .inner_tear = JX_NONE, .third_cut = JX_NONE,
+                               .third_tear = JX_NONE, .schedule = JX_NONE};
 }
 
 /* ---- what the readers see ---------------------------------------------------- */
@@ -61,13 +29,12 @@ static int look_with_all(jx_judge *j, jx_flash *flash, uint32_t *trees)
         int err = jx_view_look(j->view, flash, &j->readers[r], &tree);
         if (err)
             return err;
-        *trees |= tree << (TREE_BITS * r);
+        *trees |= tree << (JX_TREE_BITS * r);
     }
     return JX_OK;
 }
 
-/* The record of this state; looked at only where it is new. */
-static int look_up(jx_judge *j, jx_flash *flash, struct jx_keyed **record)
+int jx_judge_record(jx_judge *j, jx_flash *flash, struct jx_keyed **record)
 {
     uint64_t key[2];
     uint32_t trees;
@@ -82,138 +49,32 @@ static int look_up(jx_judge *j, jx_flash *flash, struct jx_keyed **record)
     return err;
 }
 
-/* ---- recover -------------------------------------------------------------------- */
-
-static uint64_t work_done(const jx_flash *flash)
-{
-    struct jx_flash_stats s;
-    jx_flash_statistics(flash, &s);
-    return s.programs + s.erases;
-}
-
-static int check_trees(jx_judge *j, jx_flash *flash, uint32_t expected, struct jx_failure where)
-{
-    struct jx_keyed *record;
-    int err = look_up(j, flash, &record);
-    for (uint32_t r = 0; !err && r < j->reader_count; r++)
-        if (tree_of(record->value, r) != tree_of(expected, r))
-            fail(j, of_kind(where, JX_FAIL_CHANGED, r, 0));
-    return err;
-}
-
-static int check_settled(jx_judge *j, jx_flash *flash, struct jx_failure where)
-{
-    jx_fs *fs;
-    struct jx_status status;
-    struct jx_reader reader = j->readers[0];
-    reader.summary = 1;
-    int err = jx_fs_open(flash, &reader, &fs);
-    if (err == JX_ENOMEM)
-        return err;
-    if (err) {
-        fail(j, of_kind(where, JX_FAIL_RECOVER, 0, err));
-        return JX_OK;
-    }
-    jx_fs_status(fs, &status);
-    jx_fs_close(fs);
-    if (status.state != JX_TXN_NONE && status.state != JX_TXN_SETTLED)
-        fail(j, of_kind(where, JX_FAIL_UNSETTLED, 0, 0));
-    return JX_OK;
-}
-
-/* Recover, twice, on a device that holds a state which shows `trees`. */
-static int check_recover(jx_judge *j, jx_flash *flash, uint32_t trees, struct jx_failure where)
-{
-    struct jx_recovery recovery;
-    int err = jx_recover(flash, &j->readers[0], &recovery);
-    if (err == JX_ENOMEM)
-        return err;
-    if (err)
-        fail(j, of_kind(where, JX_FAIL_RECOVER, 0, err));
-    return check_trees(j, flash, trees, where);
-}
-
-static int check_idle(jx_judge *j, jx_flash *flash, struct jx_failure where)
-{
-    struct jx_recovery recovery;
-    uint64_t before = work_done(flash);
-    int err = jx_recover(flash, &j->readers[0], &recovery);
-    if (err == JX_ENOMEM)
-        return err;
-    if (err)
-        fail(j, of_kind(where, JX_FAIL_RECOVER, 0, err));
-    else if (work_done(flash) != before)
-        fail(j, of_kind(where, JX_FAIL_AGAIN, 0, 0));
-    return check_settled(j, flash, where);
-}
-
-/* A cut inside recover, and recover after it. */
-static int judge_inner(jx_judge *j, uint32_t cut, uint32_t tear, uint32_t trees, struct jx_failure where)
-{
-    struct jx_keyed *record;
-    int err = jx_crash_build(j->recovering, cut, j->options.inner_faults, tear, j->inner);
-    where.inner_cut = cut;
-    where.inner_tear = tear;
-    j->out->inner++;
-    if (!err)
-        err = check_trees(j, j->inner, trees, where);
-    if (!err)
-        err = look_up(j, j->inner, &record);
-    if (err || record->value & RECOVERED)
-        return err;
-    record->value |= RECOVERED;
-    j->out->recovered++;
-    err = check_recover(j, j->inner, trees, where);
-    return err ? err : check_idle(j, j->inner, where);
-}
-
-static int judge_inner_all(jx_judge *j, uint32_t trees, struct jx_failure where)
-{
-    uint32_t ops = jx_sim_op_count(j->recovering), tears;
-    int err = JX_OK;
-    for (uint32_t cut = 0; cut <= ops && !err; cut++) {
-        err = jx_crash_tears(j->recovering, cut, j->options.inner_faults, &tears);
-        for (uint32_t tear = 0; tear < tears && !err; tear++)
-            err = judge_inner(j, cut, tear, trees, where);
-    }
-    return err;
-}
-
-static int judge_recover(jx_judge *j, uint32_t cut, uint32_t tear, uint32_t trees)
-{
-    struct jx_failure where = at(cut, tear);
-    int err = jx_crash_build(j->sim, cut, j->faults, tear, j->recovering);
-    j->out->recovered++;
-    if (!err)
-        err = check_recover(j, j->recovering, trees, where);
-    if (!err && j->options.inner_faults)
-        err = judge_inner_all(j, trees, where);
-    return err ? err : check_idle(j, j->recovering, where);
-}
-
 /* ---- one state ---------------------------------------------------------------------- */
+
+uint32_t jx_judge_order(const jx_judge *j, uint32_t tree, uint32_t reader, uint32_t cut)
+{
+    if (tree == JX_TREE_THIRD)
+        return JX_FAIL_THIRD;
+    if (tree == JX_TREE_NEW && cut + 1 < j->first_new[reader])
+        return JX_FAIL_EARLY;
+    return tree == JX_TREE_OLD && cut >= j->first_new[reader] ? JX_FAIL_LOST : 0;
+}
 
 static void check_order(jx_judge *j, uint32_t trees, uint32_t cut, uint32_t tear)
 {
     for (uint32_t r = 0; r < j->reader_count; r++) {
-        uint32_t tree = tree_of(trees, r), kind = 0;
-        if (tree == JX_TREE_THIRD)
-            kind = JX_FAIL_THIRD;
-        else if (tree == JX_TREE_NEW && cut + 1 < j->first_new[r])
-            kind = JX_FAIL_EARLY;
-        else if (tree == JX_TREE_OLD && cut >= j->first_new[r])
-            kind = JX_FAIL_LOST;
+        uint32_t kind = jx_judge_order(j, jx_tree_of(trees, r), r, cut);
         if (kind)
-            fail(j, of_kind(at(cut, tear), kind, r, 0));
+            jx_judge_fail(j, jx_judge_at(cut, tear), kind, r, 0);
     }
 }
 
 static void count_trees(jx_judge *j, uint32_t trees)
 {
-    uint32_t seen[TREE_KINDS] = {0};
+    uint32_t seen[1u << JX_TREE_BITS] = {0};
     j->out->distinct++;
     for (uint32_t r = 0; r < j->reader_count; r++)
-        seen[tree_of(trees, r)]++;
+        seen[jx_tree_of(trees, r)]++;
     j->out->seen_old += seen[JX_TREE_OLD];
     j->out->seen_new += seen[JX_TREE_NEW];
     j->out->seen_third += seen[JX_TREE_THIRD];
@@ -225,7 +86,7 @@ static void count_trees(jx_judge *j, uint32_t trees)
 static int wants_recover(jx_judge *j, uint32_t tear, uint32_t record)
 {
     uint32_t every = tear ? j->options.recover_tears : j->options.recover_cuts;
-    return every && !(record & RECOVERED) && j->turn[tear > 0]++ % every == 0;
+    return every && !(record & JX_RECOVERED) && j->turn[tear > 0]++ % every == 0;
 }
 
 static int judge_state(jx_judge *j, uint32_t cut, uint32_t tear)
@@ -234,18 +95,18 @@ static int judge_state(jx_judge *j, uint32_t cut, uint32_t tear)
     int err = jx_crash_build(j->sim, cut, j->faults, tear, j->crash);
     j->out->states++;
     if (!err)
-        err = look_up(j, j->crash, &record);
+        err = jx_judge_record(j, j->crash, &record);
     if (err)
         return err;
-    uint32_t trees = record->value & TREES_MASK;
+    uint32_t trees = record->value & JX_TREES_MASK;
     check_order(j, trees, cut, tear);
-    if (!(record->value & COUNTED))
+    if (!(record->value & JX_COUNTED))
         count_trees(j, trees);
-    record->value |= COUNTED;
+    record->value |= JX_COUNTED;
     if (!wants_recover(j, tear, record->value))
         return JX_OK;
-    record->value |= RECOVERED;
-    return judge_recover(j, cut, tear, trees);
+    record->value |= JX_RECOVERED;
+    return jx_judge_recover(j, cut, tear, trees);
 }
 
 /* ---- all of them ------------------------------------------------------------------------ */
@@ -280,27 +141,27 @@ static void check_commit(jx_judge *j, uint32_t from, uint32_t to)
             continue;
         if (j->first_new[r] == JX_NONE) {
             if (changes)
-                fail(j, of_kind(at(cut, 0), JX_FAIL_LOST, r, 0));
+                jx_judge_fail(j, jx_judge_at(cut, 0), JX_FAIL_LOST, r, 0);
             continue;
         }
         if (cut <= j->options.prepared)
-            fail(j, of_kind(at(cut, 0), JX_FAIL_EARLY, r, 0));
+            jx_judge_fail(j, jx_judge_at(cut, 0), JX_FAIL_EARLY, r, 0);
         if (cut > j->options.committed)
-            fail(j, of_kind(at(cut, 0), JX_FAIL_LOST, r, 0));
+            jx_judge_fail(j, jx_judge_at(cut, 0), JX_FAIL_LOST, r, 0);
     }
 }
 
 int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, struct jx_judgement *out,
                   struct jx_failure *failures, uint32_t max)
 {
-    uint32_t tears;
+    uint32_t tears, every = j->options.unstable_cuts ? j->options.unstable_cuts : 1;
     int err = to > j->ops + 1 ? JX_EINVAL : JX_OK;
     memset(out, 0, sizeof(*out));
     j->faults = faults;
     j->out = out;
     j->failures = failures;
     j->max = max;
-    j->turn[0] = j->turn[1] = 0;
+    j->turn[0] = j->turn[1] = j->inner_turn = j->third_turn = 0;
     for (uint32_t r = 0; r < j->reader_count; r++)
         if (j->first_new[r] != JX_NONE && j->first_new[r] > out->commit_cut)
             out->commit_cut = j->first_new[r];
@@ -309,6 +170,8 @@ int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, stru
         err = jx_crash_tears(j->sim, cut, faults, &tears);
         for (uint32_t tear = faults & JX_F1_CUT ? 0 : 1; tear < tears && !err; tear++)
             err = judge_state(j, cut, tear);
+        if (!err && faults & JX_F6_UNSTABLE && cut < j->ops && cut % every == 0)
+            err = jx_judge_unstable(j, cut);
     }
     jx_table_close(&j->seen);
     return err;
@@ -326,17 +189,18 @@ int jx_judge_look(jx_judge *j, jx_flash *flash, uint32_t reader, uint32_t *tree)
 static int open_devices(jx_judge *j)
 {
     int err = jx_flash_open_memory(&j->sim->geo, &j->crash);
-    if (!err && (j->options.recover_cuts || j->options.recover_tears))
-        err = jx_sim_open(&j->sim->geo, NULL, &j->recovering);
-    if (!err && j->recovering && j->options.inner_faults)
-        err = jx_flash_open_memory(&j->sim->geo, &j->inner);
+    uint32_t levels = 1 + (j->options.inner_faults != 0) + (j->options.inner_faults && j->options.third_cuts);
+    if (!j->options.recover_cuts && !j->options.recover_tears)
+        levels = 0;
+    for (uint32_t i = 0; i < levels && !err; i++)
+        err = jx_sim_open(&j->sim->geo, NULL, &j->level[i]);
     return err;
 }
 
 int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
                   jx_judge **out)
 {
-    if (!jx_sim_of(sim) || !reader_count || reader_count > MAX_READERS)
+    if (!jx_sim_of(sim) || !reader_count || reader_count > JX_JUDGE_READERS)
         return JX_EINVAL;
     for (uint32_t r = 0; r < reader_count; r++)
         if (readers[r].endian < 0)
@@ -367,8 +231,8 @@ void jx_judge_close(jx_judge *j)
         return;
     jx_view_close(j->view);
     jx_table_close(&j->seen);
-    jx_flash_close(j->inner);
-    jx_flash_close(j->recovering);
+    for (uint32_t i = 0; i < JX_CUTS; i++)
+        jx_flash_close(j->level[i]);
     jx_flash_close(j->crash);
     free(j);
 }

@@ -34,5 +34,54 @@ int jx_view_open(const struct jx_geometry *geo, const uint8_t old_digest[16], co
 void jx_view_close(struct jx_view *v);
 /* What this reader sees on a memory or simulator device: *tree is one of enum jx_tree. reader->endian is given. */
 int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree);
+/* The same by jx_fs_open, nothing kept: for a medium that reads otherwise each time. */
+int jx_view_look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree);
+
+/* ---- one judge ------------------------------------------------------------------ */
+
+#define JX_JUDGE_READERS 8u
+#define JX_TREE_BITS 3u           /* of a state's record, for each reader */
+#define JX_RECOVERED (1u << 31)   /* jx_recover was run on this state */
+#define JX_COUNTED (1u << 30)
+#define JX_TREES_MASK (JX_COUNTED - 1)
+#define JX_CUTS 3u                /* one inside another */
+
+struct jx_judge {
+    jx_flash *sim;
+    struct jx_judge_options options;
+    struct jx_reader readers[JX_JUDGE_READERS];
+    uint32_t reader_count, ops;
+    uint32_t first_new[JX_JUDGE_READERS]; /* cut from which on this reader sees the new tree */
+    jx_flash *crash;          /* the state judged */
+    jx_flash *level[JX_CUTS]; /* simulators: the state after so many cuts, and recover's log on it; NULL where not asked for */
+    struct jx_view *view;
+
+    /* of the cuts that are judged */
+    uint32_t faults, max;
+    struct jx_judgement *out;
+    struct jx_failure *failures;
+    uint32_t turn[2];         /* states that recover might be run on: of whole operations, of torn ones */
+    uint32_t inner_turn, third_turn;
+    struct jx_table seen;     /* by content: the trees that the readers see, JX_RECOVERED and JX_COUNTED */
+};
+
+static inline uint32_t jx_tree_of(uint32_t trees, uint32_t reader) { return trees >> (JX_TREE_BITS * reader) & 7u; }
+
+void jx_judge_fail(jx_judge *j, struct jx_failure where, uint32_t kind, uint32_t reader, int error);
+struct jx_failure jx_judge_at(uint32_t cut, uint32_t tear);
+/* What is wrong with seeing this tree at this cut: enum jx_failure_kind, or 0. */
+uint32_t jx_judge_order(const jx_judge *j, uint32_t tree, uint32_t reader, uint32_t cut);
+/* The record of the state on flash; looked at only where it is new. */
+int jx_judge_record(jx_judge *j, jx_flash *flash, struct jx_keyed **record);
+
+/* judge_recover.c: recover on that state, which shows `trees`, cut again and again. */
+int jx_judge_recover(jx_judge *j, uint32_t cut, uint32_t tear, uint32_t trees);
+/* jx_recover once; what it returns is a failure. JX_ENOMEM. */
+int jx_judge_run_recover(jx_judge *j, jx_flash *flash, struct jx_failure where);
+/* Once more: nothing is left to do, and the status is settled or none. JX_ENOMEM. */
+int jx_judge_idle(jx_judge *j, jx_flash *flash, struct jx_failure where);
+
+/* judge_unstable.c: F6 at this cut. */
+int jx_judge_unstable(jx_judge *j, uint32_t cut);
 
 #endif

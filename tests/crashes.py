@@ -27,10 +27,10 @@ from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import old_tree
 
 from .pairs import PAIRS
-from .scenarios import NOW, PAST, SCENARIOS, Scenario, Tree
+from .scenarios import DEEP_SCENARIOS, NOW, PAST, SCENARIOS, Scenario, Tree
 
 KIB = 1024
-FAULTS = lib.JX_F1_CUT | lib.JX_F2_PREFIX | lib.JX_F3_BITS | lib.JX_F4_ORDER
+FAULTS = lib.JX_F1_CUT | lib.JX_F2_PREFIX | lib.JX_F3_BITS | lib.JX_F4_ORDER | lib.JX_F5_ERASE
 
 GEOMETRIES = {
     "nor": Geometry("nor", 16 * 64 * KIB, 64 * KIB),
@@ -67,7 +67,7 @@ class Case:
 
     @property
     def what(self) -> Scenario:
-        return SCENARIOS.get(self.scenario) or PAIRS[self.scenario]
+        return SCENARIOS.get(self.scenario) or PAIRS.get(self.scenario) or DEEP_SCENARIOS[self.scenario]
 
     @property
     def base(self) -> str:
@@ -81,7 +81,7 @@ class Case:
             return smallest_device(self)
         if self.what.small:
             return SMALL[self.geometry]
-        return geo if self.what.scale == 1 else replace(geo, size=geo.size * 2)
+        return geo if self.what.scale == 1 else replace(geo, size=geo.size * max(2, self.what.scale // 5))
 
     @property
     def endian(self) -> str:
@@ -133,11 +133,23 @@ class CaseRecording(Recording):
     case: Case | None = None
 
 
+def _begin(flash: Flash, fs: FileSystem, case: Case, strategy: str, when: int) -> Transaction:
+    names = ("linux-summary",) if strategy == "seal" else case.what.readers or ("linux",)
+    return Transaction(flash, fs, time=when, readers=named(names), strategy=strategy)
+
+
+def land(flash: Flash, case: Case) -> None:
+    """The case's change, and no more."""
+    with FileSystem(flash) as fs:
+        tx = _begin(flash, fs, case, case.strategy, NOW)
+        case.what.change(tx, case.base)
+        tx.commit()
+
+
 def transact(flash: Flash, change, case: Case, strategy: str, when: int) -> None:
     """Lands a change and checks that the tree is the one that was asked for."""
-    names = ("linux-summary",) if strategy == "seal" else case.what.readers or ("linux",)
     with FileSystem(flash) as fs:
-        tx = Transaction(flash, fs, time=when, readers=named(names), strategy=strategy)
+        tx = _begin(flash, fs, case, strategy, when)
         change(tx, case.base)
         tree = old_tree(fs)
         wanted = facts(
@@ -203,6 +215,10 @@ class Verdict:
     third: int
     recovered: int
     inner: int
+    third_cuts: int
+    inner_distinct: int
+    unstable: int
+    wavering: int
     commit_cut: int
     failure_count: int
     failures: list[str]
@@ -211,7 +227,9 @@ class Verdict:
         return (
             f"{self.case!s:32} {self.operations:5} operations {self.states:7} states {self.distinct:7} distinct  "
             f"seen: {self.old:7} old {self.new:6} new {self.third:4} third  {self.recovered:6} recovered "
-            f"{self.inner:6} inner {self.failure_count:4} failures {self.seconds:7.2f} s"
+            f"{self.inner:7} second cuts {self.third_cuts:5} third {self.inner_distinct:6} distinct  "
+            f"{self.unstable:6} unstable {self.wavering:3} wavering "
+            f"{self.failure_count:4} failures {self.seconds:7.2f} s"
         )
 
 
@@ -223,7 +241,8 @@ def judge(recording: CaseRecording, *, faults: int = FAULTS, **how) -> Verdict:
     seconds = time.perf_counter() - begin
     told = [_tell(recording, failure, faults) for failure in tally.failures]
     counts = (tally.states, tally.distinct, tally.seen_old, tally.seen_new, tally.seen_third)
-    done = (tally.recovered, tally.inner, one.commit_cut, tally.failure_count)
+    done = (tally.recovered, tally.inner, tally.third_cuts, tally.inner_distinct, tally.unstable, tally.wavering)
+    done += (one.commit_cut, tally.failure_count)
     return Verdict(recording.case, recording.operations, seconds, *counts, *done, told)
 
 

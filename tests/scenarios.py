@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.transaction import Transaction
@@ -256,22 +257,22 @@ def deep_change(tx: Transaction, b: str) -> None:
     tx.remove(f"{deep(b, 3)}/file")
 
 
-NAMES, NAME_DIRECTORIES = 3000, 12
+NAME_DIRECTORIES = 12
 
 
 def name_of(i: int) -> str:
     return f"names{i % NAME_DIRECTORIES}/n{i:04}"
 
 
-def names_tree(t: Tree, b: str) -> None:
+def names_tree(t: Tree, b: str, names: int = 3000) -> None:
     base(t, b)
-    for i in range(NAMES):
+    for i in range(names):
         t.file(f"{b}{name_of(i)}", b"")
 
 
-def names_change(tx: Transaction, b: str) -> None:
-    """All 3,000 names in one transaction: every directory is rebuilt."""
-    for i in range(NAMES):
+def names_change(tx: Transaction, b: str, names: int = 3000) -> None:
+    """All names in one transaction: every directory is rebuilt."""
+    for i in range(names):
         tx.rename(f"{b}{name_of(i)}", f"{b}{name_of(i)}x")
 
 
@@ -362,5 +363,20 @@ SCENARIOS = {
         Scenario("newest-gone", drop_newest_name, past=(churn, newest_name, newest_name)),
         Scenario("tight", bulky, bulky_tree, past=(bulky,), tight=True),
         Scenario("empty", empty),
+    )
+}
+
+MORE_NAMES = 7500
+#: For `make cut-deep` alone.
+DEEP_SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            "names-7500",
+            partial(names_change, names=MORE_NAMES),
+            partial(names_tree, names=MORE_NAMES),
+            past=(),
+            scale=25,
+        ),
     )
 }

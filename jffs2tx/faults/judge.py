@@ -33,9 +33,11 @@ class Failure:
     kind: str  # of FAILURES
     viewer: Viewer
     error: str | None  # what recover returned
+    schedule: int | None = None  # F6: how what was under way was read
 
     def __str__(self) -> str:
-        return f"{self.kind}{f' ({self.error})' if self.error else ''}, {self.viewer}"
+        unstable = "" if self.schedule is None else f", unstable by schedule {self.schedule}"
+        return f"{self.kind}{f' ({self.error})' if self.error else ''}{unstable}, {self.viewer}"
 
 
 @dataclass(slots=True)
@@ -55,7 +57,11 @@ class Tally:
     seen_new: int = 0
     seen_third: int = 0
     recovered: int = 0
-    inner: int = 0
+    inner: int = 0  # images of a second cut
+    third_cuts: int = 0  # and of a third
+    inner_distinct: int = 0  # of both, those unlike any before
+    unstable: int = 0  # mounts and recoveries, each by other readings of what was under way
+    wavering: int = 0  # of the mounts, those that saw neither tree because a reading changed within them
     failure_count: int = 0
     failures: list[Failure] = field(default_factory=list)
 
@@ -74,7 +80,9 @@ class Judge:
     """One judge of a recording; some may work on it at a time, each in its own thread. Use with `with`, or close().
 
     recover_cuts, recover_tears: recover is run on each n-th image of whole, of torn operations; 0: on none. inner:
-    families (a bit mask) of a second cut inside it. plain: the slow way, a check on the judge itself.
+    families (a bit mask) of a second cut inside it; inner_tears: for each n-th of the torn ones only. third_cuts: a
+    third cut after each n-th second one. unstable_cuts: F6 for each n-th operation. plain: the slow way, a check on the
+    judge itself.
     """
 
     def __init__(
@@ -84,6 +92,9 @@ class Judge:
         recover_cuts: int = 0,
         recover_tears: int = 0,
         inner: int = 0,
+        inner_tears: int = 0,
+        third_cuts: int = 0,
+        unstable_cuts: int = 0,
         plain: bool = False,
     ) -> None:
         self.recording = recording
@@ -91,6 +102,7 @@ class Judge:
         options.old_digest, options.new_digest = recording.old_digest, recording.new_digest
         options.prepared, options.committed = recording.prepared, recording.committed
         options.recover_cuts, options.recover_tears, options.inner_faults = recover_cuts, recover_tears, inner
+        options.inner_tears, options.third_cuts, options.unstable_cuts = inner_tears, third_cuts, unstable_cuts
         options.plain = plain
         order = ENDIANS[recording.endian]
         readers = ffi.new(
@@ -120,6 +132,10 @@ class Judge:
             out.seen_third,
             out.recovered,
             out.inner,
+            out.third,
+            out.inner_distinct,
+            out.unstable,
+            out.wavering,
             out.failures,
             [self._failure(failures[i]) for i in range(min(out.failures, NOTED_MAX))],
         )
@@ -137,10 +153,12 @@ class Judge:
         return seen
 
     def _failure(self, one) -> Failure:
-        inner = None if one.inner_cut == _NONE else Place(one.inner_cut, one.inner_tear)
+        third = None if one.third_cut == _NONE else Place(one.third_cut, one.third_tear)
+        inner = None if one.inner_cut == _NONE else Place(one.inner_cut, one.inner_tear, third)
         error = ffi.string(lib.jx_strerror(one.error)).decode() if one.error else None
         viewer = self.recording.viewers[one.reader]
-        return Failure(Place(one.cut, one.tear, inner), FAILURES[one.kind], viewer, error)
+        schedule = None if one.schedule == _NONE else one.schedule
+        return Failure(Place(one.cut, one.tear, inner), FAILURES[one.kind], viewer, error, schedule)
 
     def close(self) -> None:
         if self._handle is not None:
