@@ -23,7 +23,8 @@ static int is_sound(jx_fs *fs)
     for (uint32_t i = 0; i < fs->node_count; i++)
         sound &= !jx_is_named(&fs->nodes[i]) || !jx_is_ghost(&fs->nodes[i]);
     for (uint32_t i = 0; i < fs->name_count && sound; i++)
-        sound = jx_fs_stat(fs, fs->names_of[i].ino, &st) == JX_OK && fs->map.meta != JX_NONE;
+        if (jx_inode_find(fs, fs->names_of[i].pino)->alive)
+            sound = jx_fs_stat(fs, fs->names_of[i].ino, &st) == JX_OK && fs->map.meta != JX_NONE;
     return sound;
 }
 
