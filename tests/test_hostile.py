@@ -8,6 +8,7 @@ from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.errors import FormatError
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.format import Compr, NodeType, build
+from jffs2tx.manifest import Manifest
 
 from .crafted import ERASE, block, directory, dirent, inode, medium
 
@@ -136,3 +137,11 @@ def test_bad_headers_have_so_many_records_and_no_more():
     with FileSystem(flash) as fs:
         assert lib.jx_fs_node_count(fs.handle) < 64 + 50
         assert fs.list("/") == []
+
+
+# ---- manifests ----
+
+
+def test_a_line_of_spaces_is_blank():
+    text = b"#jffs2tx manifest 1\n  \n. type=dir mode=0755 uid=0 gid=0 time=1\n"
+    assert len(Manifest.parse(text)) == 1
