@@ -47,12 +47,14 @@ static uint32_t end_of_set(const struct reading *r)
     return end;
 }
 
-/* Bits that were half programmed, once more; what is left of flip's headers goes. A fresh scan will tell. */
+/* Bits that were half programmed, once more; what is left of flip's headers goes. A fresh scan will tell. In a block that has
+ * worn out they stay as they are. */
 static int program_again(struct reading *r, uint32_t strategy)
 {
     if (strategy == JX_FLIP)
         memset(r->buf + JX_FLIP_HEADERS, 0, 2 * JX_HEADER_BYTES);
-    return jx_flash_prog(r->fs->flash, r->block.offset, r->buf, end_of_set(r));
+    int err = jx_flash_prog(r->fs->flash, r->block.offset, r->buf, end_of_set(r));
+    return jx_is_wear(err) ? JX_OK : err;
 }
 
 /* The pages of the block in the order of prepare and commit, those that are erased left out. */

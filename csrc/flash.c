@@ -46,6 +46,20 @@ void jx_flash_close(jx_flash *f)
     free(f);
 }
 
+void jx_flash_note_worn(struct jx_flash *f, uint32_t off)
+{
+    if (!jx_flash_is_worn(f, off))
+        f->worn[f->worn_count++ % JX_WORN_MAX] = off;
+}
+
+int jx_flash_is_worn(const struct jx_flash *f, uint32_t off)
+{
+    for (uint32_t i = 0; i < f->worn_count && i < JX_WORN_MAX; i++)
+        if (f->worn[i] == off)
+            return 1;
+    return 0;
+}
+
 void jx_flash_set_live(jx_flash *f, int live) { f->live = live != 0; }
 
 int jx_flash_is_live(const jx_flash *f) { return f->live; }

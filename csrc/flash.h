@@ -48,12 +48,15 @@ struct jx_flash_ops {
     void (*close)(void *ctx);
 };
 
+#define JX_WORN_MAX 16u
+
 struct jx_flash {
     const struct jx_flash_ops *ops;
     void *ctx;
     struct jx_geometry geo;
     struct jx_flash_stats stats; /* counted by the wrappers below */
     int live;                    /* jx_flash_set_live */
+    uint32_t worn[JX_WORN_MAX], worn_count; /* jx_flash_note_worn: the last ones */
 };
 
 /* Bounds-checked calls: JX_EFLASH for a range outside the device, then the
@@ -69,6 +72,11 @@ int jx_flash_mark_bad(struct jx_flash *f, uint32_t off);
 int jx_flash_oob_read(struct jx_flash *f, uint32_t off, void *buf, uint32_t len);
 int jx_flash_oob_prog(struct jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 int jx_flash_sync(struct jx_flash *f);
+
+/* A block that can be neither erased nor marked bad (NOR has no table of bad blocks): known for as long as the device is
+ * open, so that what stands there stops nobody a second time. */
+void jx_flash_note_worn(struct jx_flash *f, uint32_t off);
+int jx_flash_is_worn(const struct jx_flash *f, uint32_t off);
 
 /* Geometry that no device can have: JX_EGEOMETRY. */
 int jx_geometry_check(const struct jx_geometry *g);

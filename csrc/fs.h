@@ -133,7 +133,8 @@ static inline int jx_is_seen(const struct jx_node *n)
 /* Of copies with equal versions those in an unfinished commit block count: the others are what a cut left of moving it. */
 static inline int jx_in_commit_block(const struct jx_fs *fs, uint32_t node)
 {
-    return fs->blocks[fs->nodes[node].offset / fs->flash->geo.erase_size_bytes].tag == JX_TAG_COMMIT;
+    const struct jx_block *block = &fs->blocks[fs->nodes[node].offset / fs->flash->geo.erase_size_bytes];
+    return block->tag == JX_TAG_COMMIT && !block->worn;
 }
 
 /* A dirent that is seen and not good: the build believes it, reading the directory drops it again, and older ones of its

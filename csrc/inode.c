@@ -77,8 +77,8 @@ static int newer(const struct jx_fs *fs, uint32_t a, uint32_t b)
 {
     if (fs->nodes[a].version != fs->nodes[b].version)
         return fs->nodes[a].version > fs->nodes[b].version;
-    int commit = jx_in_commit_block(fs, a) - jx_in_commit_block(fs, b);
-    return commit ? commit > 0 : fs->nodes[a].offset > fs->nodes[b].offset; /* the node scanned last is read first */
+    int rank = jx_in_commit_block(fs, a) - jx_in_commit_block(fs, b);
+    return rank ? rank > 0 : fs->nodes[a].offset > fs->nodes[b].offset; /* the node scanned last is read first */
 }
 
 /* A heap of nodes, the newest on top. */

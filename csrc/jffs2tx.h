@@ -418,6 +418,7 @@ struct jx_block {
     uint32_t free_from;  /* offset in the block from which all is 0xFF */
     uint32_t first_node, node_count; /* in jx_fs_nodes */
     uint32_t txid, sequence; /* of the tag */
+    uint8_t worn;            /* cannot be erased, this device handle has found, nor marked bad: never DIRTY, never unfinished */
     uint8_t staged_last;     /* no staging block of its transaction has a higher sequence: a cut may have met it */
 };
 uint32_t jx_fs_block_count(const jx_fs *fs);

@@ -582,6 +582,7 @@ int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
     if (bad < 0)
         return bad;
     block->first_node = fs->node_count;
+    block->worn = (uint8_t)jx_flash_is_worn(fs->flash, block->offset);
     if (bad) {
         block->state = JX_B_BAD;
         return JX_OK;

@@ -143,7 +143,7 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
 static const struct jx_block *commit_block_of(const struct jx_fs *fs)
 {
     for (uint32_t b = 0; b < fs->block_count; b++)
-        if (fs->blocks[b].tag == JX_TAG_COMMIT && fs->blocks[b].txid == fs->status.txid && jx_shows_content(fs, &fs->blocks[b]))
+        if (fs->blocks[b].tag == JX_TAG_COMMIT && !fs->blocks[b].worn && fs->blocks[b].txid == fs->status.txid && jx_shows_content(fs, &fs->blocks[b]))
             return &fs->blocks[b];
     return NULL;
 }

@@ -132,7 +132,7 @@ static void find_state(struct jx_fs *fs)
         const struct jx_block *block = &fs->blocks[b];
         if (!block->tag || block->txid != st->txid)
             continue;
-        if (block->tag == JX_TAG_COMMIT && jx_shows_content(fs, block)) {
+        if (block->tag == JX_TAG_COMMIT && !block->worn && jx_shows_content(fs, block)) {
             st->state = JX_TXN_COMMITTED;
             return;
         }
@@ -170,13 +170,14 @@ static int find_last_staged(struct jx_fs *fs)
 }
 
 /* Where ECC gave up, something may lie that a later read brings back: such a block counts as used, so that nobody takes
- * or erases it. The kernel drops it when it collects. Not so what an uncommitted transaction staged: nobody needs that. */
-static void keep_unreadable(struct jx_fs *fs)
+ * or erases it. The kernel drops it when it collects. Not so what an uncommitted transaction staged: nobody needs that.
+ * A worn block is used too: erasing it was tried. */
+static void keep_lost_blocks(struct jx_fs *fs)
 {
     for (uint32_t b = 0; b < fs->block_count; b++) {
         struct jx_block *block = &fs->blocks[b];
         int staged = block->tag && block->txid == fs->status.txid && fs->status.state == JX_TXN_STAGED;
-        if (block->unreadable_pages && block->state == JX_B_DIRTY && !staged)
+        if (block->state == JX_B_DIRTY && (block->worn || (block->unreadable_pages && !staged)))
             block->state = JX_B_USED;
     }
 }
@@ -192,7 +193,7 @@ int jx_space_account(struct jx_fs *fs)
         return err;
     account_blocks(fs);
     find_state(fs);
-    keep_unreadable(fs);
+    keep_lost_blocks(fs);
     return find_last_staged(fs);
 }
 

@@ -95,7 +95,12 @@ int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf)
         err = jx_erase_and_mark(fs, block, buf);
     if (!err)
         return 1;
-    return jx_is_wear(err) ? retire(fs, block) : err;
+    if (!jx_is_wear(err))
+        return err;
+    err = retire(fs, block);
+    if (!err && jx_flash_is_bad(fs->flash, block) == 0)
+        jx_flash_note_worn(fs->flash, block);
+    return err;
 }
 
 /* ---- the pool ----------------------------------------------------------------- */

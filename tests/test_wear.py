@@ -61,11 +61,15 @@ def test_every_operation_fails_once(name, strategy):
 
 def every_cut(sim, old, new, token):
     """Each prefix of what was done, as it stands after a power cut."""
+    every_cut_since(sim, 0, old, new, token)
+
+
+def every_cut_since(sim, begin, old, new, token):
     out = ffi.new("jx_flash **")
     check(lib.jx_flash_open_memory(sim.geometry.to_c(), out))
     with Flash(out[0]) as crashed:
         was_new = False
-        for cut in range(lib.jx_sim_op_count(sim.handle) + 1):
+        for cut in range(begin, lib.jx_sim_op_count(sim.handle) + 1):
             check(lib.jx_crash_build(sim.handle, cut, lib.JX_F1_CUT, 0, crashed.handle))
             seen = digest(crashed)
             assert seen == new or (seen == old and not was_new), f"{token}:c{cut}"
@@ -100,3 +104,28 @@ def test_erases_go_round_the_chip(name, strategy):
                 erases[op.off // sim.geometry.erase_size] += 1
     print(f"{name} {strategy}: erases of each block {erases}")
     assert max(erases) <= 2 * sum(erases) / blocks
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES["nor"])
+def test_a_commit_block_that_cannot_be_erased_stops_no_later_upgrade(strategy):
+    """NOR has no table of bad blocks: whatever block fails for good, the next upgrades land."""
+    with fresh(GEOMETRIES["nor"]) as start, simulator(start) as sim:
+        upgrade(sim, strategy)
+        operations = lib.jx_sim_op_count(sim.handle)
+    for n in range(operations):
+        token = f"nor:{strategy}:fail{n}"
+        with fresh(GEOMETRIES["nor"]) as start, simulator(start) as sim:
+            check(lib.jx_sim_fail_after(sim.handle, n))
+            upgrade(sim, strategy)
+            for number in range(3):
+                before = digest(sim)
+                begin = lib.jx_sim_op_count(sim.handle)
+                with FileSystem(sim) as fs:
+                    tx = Transaction(sim, fs, time=600, readers=named(("linux-summary",)), strategy=strategy)
+                    tx.put("a/again", b"%d" % number * 3000)
+                    tx.commit()
+                every_cut_since(sim, begin, before, digest(sim), token)
+                recover(sim)
+                with FileSystem(sim) as fs:
+                    assert fs.read("a/again") == b"%d" % number * 3000, token
+                    assert fs.status.state == "settled", token
