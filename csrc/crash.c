@@ -212,6 +212,7 @@ int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t 
     if (err)
         return err;
     jx_unstable_free(m);
+    out->worn_count = 0;
     copy_base(m);
     if (tear)
         apply_tear(m, &s->entries[cut], s->data + s->entries[cut].data_at, &picked);

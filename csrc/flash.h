@@ -73,7 +73,7 @@ int jx_flash_oob_read(struct jx_flash *f, uint32_t off, void *buf, uint32_t len)
 int jx_flash_oob_prog(struct jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 int jx_flash_sync(struct jx_flash *f);
 
-/* A block that can be neither erased nor marked bad (NOR has no table of bad blocks): known for as long as the device is
+/* A block that the chip can neither erase nor mark bad (NOR has no table of bad blocks): known for as long as the device is
  * open, so that what stands there stops nobody a second time. */
 void jx_flash_note_worn(struct jx_flash *f, uint32_t off);
 int jx_flash_is_worn(const struct jx_flash *f, uint32_t off);

@@ -97,8 +97,9 @@ int jx_reclaim(struct jx_fs *fs, uint32_t block, uint8_t *buf)
         return 1;
     if (!jx_is_wear(err))
         return err;
+    int chip_failed = err == JX_EIO; /* what reads otherwise than it should may be erased the next time */
     err = retire(fs, block);
-    if (!err && jx_flash_is_bad(fs->flash, block) == 0)
+    if (!err && chip_failed && jx_flash_is_bad(fs->flash, block) == 0)
         jx_flash_note_worn(fs->flash, block);
     return err;
 }
