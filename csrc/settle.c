@@ -125,6 +125,7 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
         return err;
     jx_pool_go_behind(&pool, block->offset);
     err = jx_writer_open(&w, fs, &pool, &tag, 0, 0);
+    w.sequence = block->sequence + 1; /* the transaction's last block: the next one goes on behind it */
     if (!err)
         err = jx_copy_needed(fs, block, &w, moved, &bytes);
     if (!err && !JX_MUTANT(moved_unflushed))
