@@ -574,8 +574,8 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
 /* The same by a full scan in any case; and every block in which nothing is needed is erased, whoever left it so. */
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
-/* Only the commit blocks of a transaction that does not stand are erased; what was staged for it stays, to be adopted by
- * the next. JX_ESTATE: it stands. */
+/* Only the commit blocks of a transaction that does not stand are erased, and its staging blocks that ECC gave up; what else
+ * was staged for it stays, to be adopted by the next. JX_ESTATE: it stands. */
 int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
 /* ---- what a cut left of staging ------------------------------------------------ */

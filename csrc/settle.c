@@ -203,7 +203,8 @@ int jx_settle_committed(struct jx_txn *txn, int *stands)
 /* ---- recover ----------------------------------------------------------------------------- */
 
 /* Erases every block in which nothing is needed; how many, or an error. Commit blocks go first: the bits of one that was
- * cut may read as committed the next time, and what its set names must still be there then. */
+ * cut may read as committed the next time, and what its set names must still be there then. commits_only: and staged blocks
+ * that ECC gave up, which the next transaction could no longer tell from those of a committed one (keep_lost_blocks). */
 static int erase_dirty(struct jx_fs *fs, int commits_only)
 {
     int erased = 0, err = JX_OK;
@@ -213,7 +214,7 @@ static int erase_dirty(struct jx_fs *fs, int commits_only)
     for (int others = 0; others < 2; others++)
         for (uint32_t b = 0; b < fs->block_count && err >= 0; b++) {
             const struct jx_block *block = &fs->blocks[b];
-            if (block->state != JX_B_DIRTY || (block->tag != JX_TAG_COMMIT) != (JX_MUTANT(commits_last) ? !others : others) || (others && commits_only))
+            if (block->state != JX_B_DIRTY || (block->tag != JX_TAG_COMMIT) != (JX_MUTANT(commits_last) ? !others : others) || (others && commits_only && !block->unreadable_pages))
                 continue;
             err = jx_reclaim(fs, block->offset, buf);
             erased += err > 0;

@@ -161,12 +161,21 @@ static int neutralise(struct jx_txn *txn)
     return err < 0 ? err : JX_OK;
 }
 
+/* What stays behind the commit block: blocks that wore out on the way must not have eaten the kernel's reserve. */
+static int leaves_room(const struct jx_txn *txn)
+{
+    uint32_t left = txn->pool.count - txn->pool.next + txn->stats.blocks_dead;
+    return left >= txn->stats.reserve + (txn->strategy == &jx_seal ? 1 : 0);
+}
+
 /* The set hidden in a fresh block; where that block wears out, in another one. */
 static int place_set(struct jx_txn *txn)
 {
     int err;
     do {
         err = take_commit_block(txn);
+        if (!err && !leaves_room(txn))
+            err = JX_ENOSPC;
         if (err)
             return err;
         err = txn->strategy->prepare(txn);

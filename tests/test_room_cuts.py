@@ -9,7 +9,7 @@ import pytest
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
-from jffs2tx.errors import Jffs2txError, MediumError
+from jffs2tx.errors import Jffs2txError, MediumError, NoSpace
 from jffs2tx.faults.trees import digest
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.readers import named
@@ -138,3 +138,27 @@ def operations_of_recover(crashed: Flash) -> int:
     with simulator(crashed) as sim:
         recover(sim)
         return lib.jx_sim_op_count(sim.handle)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.geometry != "nor"], ids=str)
+def test_wear_takes_nothing_of_the_reserve(case):
+    """Room was made for just this upgrade: where a block fails on the way, it is refused, and the next run lands."""
+    with crowded(case) as start:
+        recording = record(case, crowded(case), change)
+        fallible = [
+            kind for kind in kinds(recording.sim)[: recording.prepared] if kind in (lib.JX_SIM_PROG, lib.JX_SIM_ERASE)
+        ]
+        recording.close()
+        refused = 0
+        for n in range(len(fallible) + 1):
+            with simulator(start) as sim:
+                check(lib.jx_sim_fail_after(sim.handle, n))
+                old = digest(sim)
+                with suppress(NoSpace):
+                    land(sim, case)
+                if digest(sim) == old:
+                    refused += 1
+                    land(sim, case)
+                with FileSystem(sim) as fs:
+                    assert fs.space.free + fs.space.dirty >= fs.space.reserve, n
+        print(f"{case}: refused after {refused} of {len(fallible) + 1} failures")

@@ -137,3 +137,26 @@ def test_a_cut_leaves_what_cannot_be_read(name, strategy):
                 assert digest(crashed) == seen, token
                 assert recover(crashed).did_nothing, token
         assert seen_all == {old, new}
+
+
+@pytest.mark.parametrize(("name", "strategy"), [("nand512", "swap"), ("nand2k", "lift")])
+def test_cuts_in_staging_cost_no_room(name, strategy):
+    """Upgrades without a recover in between, on a board that the kernel never mounts read-write."""
+    with fresh(GEOMETRIES[name]) as start, simulator(start) as sim, Flash.memory(start.geometry) as crashed:
+        upgrade(sim, strategy)
+        op = ffi.new("struct jx_sim_op *")
+        programs = []
+        for number in range(lib.jx_sim_op_count(sim.handle)):
+            check(lib.jx_sim_op_get(sim.handle, number, op))
+            if op.kind == lib.JX_SIM_PROG:
+                programs.append(number)
+        upgrade(start, strategy)
+        with FileSystem(start) as fs:
+            room = fs.space.free + fs.space.dirty
+        for cut in programs[:-2]:
+            check(lib.jx_crash_build(sim.handle, cut + 1, lib.JX_F1_CUT, 0, crashed.handle))
+            spoil_operation(sim, cut, crashed)
+            upgrade(crashed, strategy)
+            tidy(crashed)
+            with FileSystem(crashed) as fs:
+                assert fs.space.free + fs.space.dirty >= room, cut
