@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from .corpus import crafted_images, trees
-from .corpus.deliberate import DELIBERATE, FATAL
+from .corpus.deliberate import DELIBERATE, FATAL, FATAL_AT_TIMES
 from .corpus.expectation import CRASHES, IMAGES, Expectation, all_expectations, parse
 from .corpus.judge import kernels, ours
 from .lab.fixture import lab  # noqa: F401
@@ -68,6 +68,6 @@ def test_the_kernels_show_what_is_expected(lab):  # noqa: F811
     asked = [(e, e.image(), kernel) for e in EXPECTED for kernel in e.kernels if e.trees[kernel] != CRASHES]
     wrong = []
     for (expected, _, kernel), seen in zip(asked, kernels(lab, asked), strict=True):
-        if seen != expected.trees[kernel]:
+        if seen != expected.trees[kernel] and not (seen == CRASHES and expected.name in FATAL_AT_TIMES):
             wrong.append(f"{expected.name}, {kernel}:\n{difference(expected.trees[kernel], seen)}")
     assert not wrong, "\n".join(wrong)

@@ -19,3 +19,6 @@ DELIBERATE: dict[str, str] = {
 
 #: (image, kernel) that hang or crash Linux 6.1: never mounted in the lab.
 FATAL = {(image, kernel) for image in ("length-that-wraps", "rtime-badly") for kernel in ("stock", "nosummary")}
+
+#: Mounted in the lab; Linux 6.1 shows the tree or panics, by what its memory holds from the mounts before.
+FATAL_AT_TIMES = {"moved-into-the-dead"}
