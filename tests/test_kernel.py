@@ -242,7 +242,8 @@ STARTS = [(medium.name, origin, kernel) for medium in MEDIA for origin in origin
 @pytest.fixture(scope="module")
 def judged(request, lab, starts, scripts) -> dict[str, tuple[Question, Result]]:  # noqa: F811
     """The questions of all tests that were selected, asked in one run of the lab."""
-    names = {item.callspec.params["name"] for item in request.session.items if "judged" in item.fixturenames}
+    here = (item for item in request.session.items if item.module is request.module)
+    names = {item.callspec.params["name"] for item in here if "judged" in item.fixturenames}
     questions = []
     for (name, origin), start in starts.items():
         for kernel in start.medium.kernels:
