@@ -637,7 +637,8 @@ struct jx_judge_options {
     uint32_t recover_cuts;   /* jx_recover is run on each n-th state of whole operations; 0: on none */
     uint32_t recover_tears;  /* and on each n-th state with a torn one; 0: on none */
     uint32_t inner_faults;   /* enum jx_fault: with a second cut inside jx_recover; 0: without (F7) */
-    uint32_t inner_tears;    /* of the states with a torn operation each n-th has that second cut; 0: as many as recover */
+    uint32_t inner_tears;    /* of the states with a torn operation each n-th; in the others the second cut is only between
+                              * two operations (F1); 0: all */
     uint32_t third_cuts;     /* inside the jx_recover after each n-th second cut a third one; 0: none */
     uint32_t unstable_cuts;  /* F6: at each n-th cut; 0: at all */
     uint32_t plain;          /* each look opens the file system anew: slow, a check on the judge itself */

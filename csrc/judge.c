@@ -86,7 +86,7 @@ static void count_trees(jx_judge *j, uint32_t trees)
 static int wants_recover(jx_judge *j, uint32_t tear, uint32_t record)
 {
     uint32_t every = tear ? j->options.recover_tears : j->options.recover_cuts;
-    return every && !(record & JX_RECOVERED) && j->turn[tear > 0]++ % every == 0;
+    return every && !(record & JX_CUT_AGAIN) && j->turn[tear > 0]++ % every == 0;
 }
 
 static int judge_state(jx_judge *j, uint32_t cut, uint32_t tear)
@@ -103,10 +103,7 @@ static int judge_state(jx_judge *j, uint32_t cut, uint32_t tear)
     if (!(record->value & JX_COUNTED))
         count_trees(j, trees);
     record->value |= JX_COUNTED;
-    if (!wants_recover(j, tear, record->value))
-        return JX_OK;
-    record->value |= JX_RECOVERED;
-    return jx_judge_recover(j, cut, tear, trees);
+    return wants_recover(j, tear, record->value) ? jx_judge_recover(j, cut, tear, record) : JX_OK;
 }
 
 /* ---- all of them ------------------------------------------------------------------------ */

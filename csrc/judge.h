@@ -42,7 +42,8 @@ int jx_view_look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_rea
 #define JX_JUDGE_READERS 8u
 #define JX_TREE_BITS 3u           /* of a state's record, for each reader */
 #define JX_RECOVERED (1u << 31)   /* jx_recover was run on this state */
-#define JX_COUNTED (1u << 30)
+#define JX_CUT_AGAIN (1u << 30)   /* and cut, wherever that was asked for */
+#define JX_COUNTED (1u << 29)
 #define JX_TREES_MASK (JX_COUNTED - 1)
 #define JX_CUTS 3u                /* one inside another */
 
@@ -62,7 +63,7 @@ struct jx_judge {
     struct jx_failure *failures;
     uint32_t turn[2];         /* states that recover might be run on: of whole operations, of torn ones */
     uint32_t inner_turn, third_turn;
-    struct jx_table seen;     /* by content: the trees that the readers see, JX_RECOVERED and JX_COUNTED */
+    struct jx_table seen;     /* by content: the trees that the readers see, JX_RECOVERED, JX_CUT_AGAIN, JX_COUNTED */
 };
 
 static inline uint32_t jx_tree_of(uint32_t trees, uint32_t reader) { return trees >> (JX_TREE_BITS * reader) & 7u; }
@@ -74,8 +75,8 @@ uint32_t jx_judge_order(const jx_judge *j, uint32_t tree, uint32_t reader, uint3
 /* The record of the state on flash; looked at only where it is new. */
 int jx_judge_record(jx_judge *j, jx_flash *flash, struct jx_keyed **record);
 
-/* judge_recover.c: recover on that state, which shows `trees`, cut again and again. */
-int jx_judge_recover(jx_judge *j, uint32_t cut, uint32_t tear, uint32_t trees);
+/* judge_recover.c: recover on that state, cut again and again; what it is from now on is noted in its record. */
+int jx_judge_recover(jx_judge *j, uint32_t cut, uint32_t tear, struct jx_keyed *record);
 /* jx_recover once; what it returns is a failure. JX_ENOMEM. */
 int jx_judge_run_recover(jx_judge *j, jx_flash *flash, struct jx_failure where);
 /* Once more: nothing is left to do, and the status is settled or none. JX_ENOMEM. */

@@ -58,29 +58,31 @@ int jx_judge_idle(jx_judge *j, jx_flash *flash, struct jx_failure where)
     return check_settled(j, flash, where);
 }
 
-static int judge_inside(jx_judge *j, uint32_t outer, uint32_t trees, struct jx_failure where);
+static int judge_inside(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t trees, struct jx_failure where);
 
-/* Recover on level's flash, which shows `trees`; inside: with another cut in it; and again, with nothing left to do. */
-static int recover_all(jx_judge *j, uint32_t level, int inside, uint32_t trees, struct jx_failure where)
+/* Recover on level's flash, whose record this is; with another cut of these faults in it; and again, with nothing left
+ * to do. */
+static int recover_all(jx_judge *j, uint32_t level, uint32_t faults, struct jx_keyed *record, struct jx_failure where)
 {
-    struct jx_keyed *record;
     jx_flash *flash = j->level[level];
-    j->out->recovered++;
+    uint32_t trees = record->value & JX_TREES_MASK;
+    j->out->recovered += !(record->value & JX_RECOVERED);
+    record->value |= JX_RECOVERED;
     int err = jx_judge_run_recover(j, flash, where);
     if (!err)
         err = check_trees(j, flash, trees, where, &record);
-    if (!err && inside)
-        err = judge_inside(j, level, trees, where);
+    if (!err && faults)
+        err = judge_inside(j, level, faults, trees, where);
     return err ? err : jx_judge_idle(j, flash, where);
 }
 
 /* A cut inside the recover that was logged on level `outer`, and recover after it. */
-static int judge_inner(jx_judge *j, uint32_t outer, uint32_t cut, uint32_t tear, uint32_t trees,
+static int judge_inner(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t cut, uint32_t tear, uint32_t trees,
                        struct jx_failure where)
 {
     struct jx_keyed *record;
     uint32_t level = outer + 1, every = j->options.third_cuts;
-    int err = jx_crash_build(j->level[outer], cut, j->options.inner_faults, tear, j->level[level]);
+    int err = jx_crash_build(j->level[outer], cut, faults, tear, j->level[level]);
     *(outer ? &where.third_cut : &where.inner_cut) = cut;
     *(outer ? &where.third_tear : &where.inner_tear) = tear;
     *(outer ? &j->out->third : &j->out->inner) += 1;
@@ -92,26 +94,28 @@ static int judge_inner(jx_judge *j, uint32_t outer, uint32_t cut, uint32_t tear,
     record->value |= JX_COUNTED;
     if (record->value & JX_RECOVERED)
         return JX_OK;
-    record->value |= JX_RECOVERED;
-    return recover_all(j, level, outer == 0 && every && j->third_turn++ % every == 0, trees, where);
+    int third = outer == 0 && every && j->third_turn++ % every == 0;
+    return recover_all(j, level, third ? j->options.inner_faults : 0, record, where);
 }
 
-static int judge_inside(jx_judge *j, uint32_t outer, uint32_t trees, struct jx_failure where)
+static int judge_inside(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t trees, struct jx_failure where)
 {
     uint32_t ops = jx_sim_op_count(j->level[outer]), tears;
     int err = JX_OK;
     for (uint32_t cut = 0; cut <= ops && !err; cut++) {
-        err = jx_crash_tears(j->level[outer], cut, j->options.inner_faults, &tears);
+        err = jx_crash_tears(j->level[outer], cut, faults, &tears);
         for (uint32_t tear = 0; tear < tears && !err; tear++)
-            err = judge_inner(j, outer, cut, tear, trees, where);
+            err = judge_inner(j, outer, faults, cut, tear, trees, where);
     }
     return err;
 }
 
-int jx_judge_recover(jx_judge *j, uint32_t cut, uint32_t tear, uint32_t trees)
+int jx_judge_recover(jx_judge *j, uint32_t cut, uint32_t tear, struct jx_keyed *record)
 {
-    uint32_t every = tear && j->options.inner_tears ? j->options.inner_tears : 1;
-    int inside = j->options.inner_faults && (!tear || j->inner_turn++ % every == 0);
+    uint32_t every = j->options.inner_tears, faults = j->options.inner_faults;
+    if (tear && every && j->inner_turn++ % every != 0)
+        faults &= JX_F1_CUT;
+    record->value |= JX_CUT_AGAIN;
     int err = jx_crash_build(j->sim, cut, j->faults, tear, j->level[0]);
-    return err ? err : recover_all(j, 0, inside, trees, jx_judge_at(cut, tear));
+    return err ? err : recover_all(j, 0, faults, record, jx_judge_at(cut, tear));
 }

@@ -114,11 +114,16 @@ def pair_cases() -> list[Case]:
     ]
 
 
+def deep_cases() -> list[Case]:
+    """Of thousands of names each."""
+    return [Case("nor", strategy, name) for name in DEEP_SCENARIOS for strategy in STRATEGIES["nor"]]
+
+
 def parse_token(token: str) -> tuple[Case, Place]:
     """Raises ValueError."""
     match = re.fullmatch(r"(\w+):(\w+):([\w+-]+):(.+)", token)
     case = Case(*match.groups()[:3]) if match else None
-    if case not in (*cases(), *pair_cases()):
+    if case not in (*cases(), *pair_cases(), *deep_cases()):
         raise ValueError(f"{token!r} is no token such as nand2k:seal:rename-dir:c17.t3")
     return case, Place.parse(match[4])
 

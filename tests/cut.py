@@ -23,10 +23,10 @@ from jffs2tx.faults.replay import rebuild, sights
 
 from .crashes import (
     FAULTS,
-    STRATEGIES,
     Case,
     Verdict,
     cases,
+    deep_cases,
     judge,
     judge_another,
     pair_cases,
@@ -34,7 +34,6 @@ from .crashes import (
     record,
     start_flash,
 )
-from .scenarios import DEEP_SCENARIOS
 
 ANOTHER_EVERY = 5  # of the cuts after which another transaction is landed, and cut
 
@@ -45,8 +44,9 @@ ANOTHER_EVERY = 5  # of the cuts after which another transaction is landed, and 
 #: How each transaction is judged: see Judge. All tears of F1 to F5; recover on whole cuts and on some torn ones, with
 #: the power cut again inside it.
 QUICK = {"recover_cuts": 1, "recover_tears": 20, "inner": lib.JX_F1_CUT, "unstable_cuts": 4}
-#: F1 to F5 inside every recover after a whole cut and some torn ones, a third cut after some of these; F6 everywhere.
-DEEP = {"recover_cuts": 1, "recover_tears": 5, "inner": FAULTS, "inner_tears": 40, "third_cuts": 200}
+#: Recover after every first cut, and a second one between any two of its operations; in all ways of F1 to F5 after
+#: whole cuts and some torn ones; a third cut after some of these; F6 everywhere.
+DEEP = {"recover_cuts": 1, "recover_tears": 1, "inner": FAULTS, "inner_tears": 40, "third_cuts": 200}
 #: The largest ones, of thousands of operations.
 LARGE = {"recover_cuts": 40, "recover_tears": 20_000, "inner": lib.JX_F1_CUT, "unstable_cuts": 200}
 HUGE = {"recover_cuts": 1000, "unstable_cuts": 4000}
@@ -76,10 +76,6 @@ def run_case(case: Case, deep: bool) -> Result:
     states, failures = (0, []) if alone else judge_another(recording, every=1 if deep else ANOTHER_EVERY)
     recording.close()
     return Result(verdict, states, verdict.failures + failures)
-
-
-def deep_cases() -> list[Case]:
-    return [Case("nor", strategy, name) for name in DEEP_SCENARIOS for strategy in STRATEGIES["nor"]]
 
 
 def run_all(wanted: list[Case], jobs: int, deep: bool = False) -> int:

@@ -7,16 +7,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jffs2tx._ffi import lib
+from jffs2tx.errors import InvalidValue
 from jffs2tx.faults import VIEWERS
+from jffs2tx.faults.replay import rebuild, sights
 from jffs2tx.faults.trees import digest
 
 from .crash_images import samples_of
-from .crashes import STRATEGIES, Case, cases, judge, judge_another, parse_token, record, start_flash, transact
+from .crashes import FAULTS, STRATEGIES, Case, cases, judge, judge_another, parse_token, record, start_flash, transact
 from .scenarios import NOW, SCENARIOS
 
 #: Those with thousands of programs.
@@ -149,6 +152,24 @@ def test_a_token_is_rebuilt(tmp_path):
     for wrong in ("nand2k:seal:c5", "nand2k:flip:rename-dir:c5.t3"):
         with pytest.raises(ValueError, match="no token"):
             parse_token(wrong)
+
+
+def test_a_token_of_three_cuts_is_rebuilt():
+    case, place = parse_token("nand2k:seal:rename:c9.t2:c1.t3:c0.t0")
+    assert (place.cut, place.inner.cut, place.inner.tear, place.inner.inner.inner) == (9, 1, 3, None)
+    with record(case) as recording:
+        with rebuild(recording, FAULTS, place) as third, rebuild(recording, FAULTS, place) as again:
+            assert third.read(0, case.device.size) == again.read(0, case.device.size)
+            assert {sight.tree for sight in sights(recording, third)} <= {"old", "new"}
+        second = replace(place, inner=replace(place.inner, inner=None))
+        untorn = replace(second, inner=replace(second.inner, tear=0))
+        with rebuild(recording, FAULTS, second) as torn, rebuild(recording, FAULTS, untorn) as untorn:
+            assert torn.read(0, case.device.size) != untorn.read(0, case.device.size)
+        for gone in (replace(place, cut=999), replace(place, inner=replace(place.inner, cut=999))):
+            with pytest.raises(InvalidValue, match="no crash image c"):
+                rebuild(recording, FAULTS, gone)
+    with pytest.raises(ValueError, match="no place"):
+        parse_token("nand2k:seal:rename:c9.t2:c1.t3:c0.t0:c0.t0")
 
 
 def test_samples_for_the_kernel():

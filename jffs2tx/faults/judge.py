@@ -80,9 +80,9 @@ class Judge:
     """One judge of a recording; some may work on it at a time, each in its own thread. Use with `with`, or close().
 
     recover_cuts, recover_tears: recover is run on each n-th image of whole, of torn operations; 0: on none. inner:
-    families (a bit mask) of a second cut inside it; inner_tears: for each n-th of the torn ones only. third_cuts: a
-    third cut after each n-th second one. unstable_cuts: F6 for each n-th operation. plain: the slow way, a check on the
-    judge itself.
+    families (a bit mask) of a second cut inside it; inner_tears: for each n-th of the torn ones only, the
+    others are cut between two operations. third_cuts: a third cut after each n-th second one. unstable_cuts: F6 for
+    each n-th operation. plain: the slow way, a check on the judge itself.
     """
 
     def __init__(

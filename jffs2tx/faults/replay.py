@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jffs2tx._ffi import lib
 from jffs2tx.device import Flash
 from jffs2tx.errors import InternalError, InvalidValue, Jffs2txError
 from jffs2tx.faults.recording import Recording, Viewer
@@ -15,21 +14,18 @@ from jffs2tx.upgrade import recover
 
 
 def rebuild(recording: Recording, faults: int, place: Place) -> Flash:
-    """The medium after that cut, as a simulator; the caller closes it. Raises InvalidValue: there is no such cut."""
-    _check(recording, faults, place)
+    """The medium after that cut, and after those inside recover, as a simulator; the caller closes it.
+
+    faults: by whose count all its tears are numbered. Raises InvalidValue: there is no such cut.
+    """
+    if place.cut > recording.operations or place.tear >= recording.tears(place.cut, faults):
+        raise InvalidValue(f"there is no crash image {place}: {recording.operations} operations were recorded")
     image = recording.at(place.cut, place.tear, faults)
     if place.inner is None:
         return image
     with image:
         recover(image, endian=recording.endian)
-        again = Recording(image, recording.endian)
-        _check(again, lib.JX_F1_CUT, place.inner)
-        return again.at(place.inner.cut, place.inner.tear)
-
-
-def _check(recording: Recording, faults: int, place: Place) -> None:
-    if place.cut > recording.operations or place.tear >= recording.tears(place.cut, faults):
-        raise InvalidValue(f"there is no crash image {place}: {recording.operations} operations were recorded")
+        return rebuild(Recording(image, recording.endian), faults, place.inner)
 
 
 @dataclass(frozen=True, slots=True)

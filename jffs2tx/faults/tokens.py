@@ -13,7 +13,8 @@ _PLACE = r"c(\d{1,9})\.t(\d{1,9})"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the power fails: in operation `cut`, left half done in way `tear`; `inner`: again, inside recover."""
+    """Where the power fails: in operation `cut`, left half done in way `tear`; `inner`: again, inside recover,
+    three cuts at most."""
 
     cut: int
     tear: int
@@ -25,11 +26,12 @@ class Place:
     @classmethod
     def parse(cls, text: str) -> Place:
         """Raises ValueError."""
-        match = re.fullmatch(f"{_PLACE}(?::{_PLACE})?", text)
-        if not match:
+        if not re.fullmatch(f"{_PLACE}(:{_PLACE}){{0,2}}", text):
             raise ValueError(f"{text!r} is no place such as c17.t3")
-        cut, tear, inner_cut, inner_tear = match.groups()
-        return cls(int(cut), int(tear), None if inner_cut is None else cls(int(inner_cut), int(inner_tear)))
+        place = None
+        for cut, tear in reversed(re.findall(_PLACE, text)):
+            place = cls(int(cut), int(tear), place)
+        return place
 
 
 @dataclass(frozen=True, slots=True)
