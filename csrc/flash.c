@@ -1,5 +1,6 @@
 /* flash.c: checks and counts once for all devices. */
 #include <stdlib.h>
+#include <string.h>
 #include "flash.h"
 #include "flash_memory.h"
 
@@ -219,3 +220,20 @@ int jx_flash_raw_oob_prog(jx_flash *f, uint32_t off, const void *buf, uint32_t l
 int jx_flash_raw_is_bad(jx_flash *f, uint32_t off) { return jx_flash_is_bad(f, off); }
 int jx_flash_raw_mark_bad(jx_flash *f, uint32_t off) { return jx_flash_mark_bad(f, off); }
 int jx_flash_raw_sync(jx_flash *f) { return jx_flash_sync(f); }
+
+int jx_is_erased(const uint8_t *p, uint32_t len)
+{
+    for (; len && ((uintptr_t)p & 7); p++, len--)
+        if (*p != 0xff)
+            return 0;
+    for (; len >= 8; p += 8, len -= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        if (word != ~0ull)
+            return 0;
+    }
+    for (; len; p++, len--)
+        if (*p != 0xff)
+            return 0;
+    return 1;
+}

@@ -78,6 +78,8 @@ int jx_flash_sync(struct jx_flash *f);
 void jx_flash_note_worn(struct jx_flash *f, uint32_t off);
 int jx_flash_is_worn(const struct jx_flash *f, uint32_t off);
 
+int jx_is_erased(const uint8_t *p, uint32_t len); /* all 0xFF */
+
 /* Geometry that no device can have: JX_EGEOMETRY. */
 int jx_geometry_check(const struct jx_geometry *g);
 

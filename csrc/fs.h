@@ -144,12 +144,21 @@ static inline int jx_is_ghost(const struct jx_node *n) { return jx_is_seen(n) &&
 typedef int (*jx_less)(const void *ctx, uint32_t a, uint32_t b); /* <0, 0, >0 */
 int jx_sort(uint32_t *a, uint32_t n, jx_less cmp, const void *ctx); /* stable merge sort */
 
-/* inode.c */
+/* map.c */
 int jx_map_inode(struct jx_fs *fs, uint32_t ino); /* fills fs->map */
+void jx_map_truncate(struct jx_fs *fs, uint32_t size);
+uint32_t jx_node_span(const struct jx_node *n); /* bytes of the file that an inode node shows; 0: metadata only */
 int jx_node_data_good(struct jx_fs *fs, uint32_t node); /* 1, 0, or an error: it could not be read */
+
+/* inode.c */
 /* The dirent from which directory ino has its times, its inode node having this version; JX_NONE: from that node itself
  * (jffs2_do_read_inode_internal, mctime_ver). */
 uint32_t jx_time_dirent(const struct jx_fs *fs, uint32_t ino, uint32_t version);
+
+/* content.c: the decompressed content of a node, at most 1 MiB, in *out (allocated). */
+int jx_node_content(struct jx_fs *fs, uint32_t node, uint8_t **out);
+
+/* xattrs.c */
 /* The newest good datum of an xid: where in fs->xdata, and the node itself; JX_NONE: there is none. */
 uint32_t jx_xattr_place(const struct jx_fs *fs, uint32_t xid);
 uint32_t jx_xattr_datum(const struct jx_fs *fs, uint32_t xid);

@@ -1,28 +1,12 @@
 /* judge_view.c: which tree a stock reader sees, with what it found in each eraseblock, and each file's content, kept. */
 #include <stdlib.h>
 #include <string.h>
-#include "judge.h"
-#include "writer.h"
-
-/* What one reader found in one eraseblock. */
-struct parse {
-    uint64_t hash[2];  /* of the eraseblock */
-    uint64_t found[2]; /* of all that counts in it */
-    uint32_t mode;     /* how far the reader's abilities matter here */
-    uint32_t used;     /* when; 0: never */
-    uint32_t filled;   /* when it was found */
-    int err;
-    struct jx_block block;
-    struct jx_node *nodes;
-    uint64_t *hashes; /* of each node's bytes, where its data can show in a file */
-    char *names;
-    uint32_t names_len;
-};
+#include "judge_parse.h"
 
 /* A reader's last look: whose parse, and which, stood for each eraseblock. */
 struct sight {
     struct jx_reader reader;
-    struct place { struct parse *parse; uint32_t filled; } *places;
+    struct place { struct jx_parse *parse; uint32_t filled; } *places;
 };
 #define MAX_SIGHTS 8u
 
@@ -31,10 +15,10 @@ struct jx_view {
     uint8_t trees[2][16]; /* digests: old, new */
     int plain;
     uint32_t clock;
-    struct parse *parses;   /* JX_VIEW_PARSES for each eraseblock */
+    struct jx_parse *parses;   /* JX_VIEW_PARSES for each eraseblock */
     struct sight sights[MAX_SIGHTS];
     uint32_t sight_count;
-    struct parse **current; /* of the medium looked at */
+    struct jx_parse **current; /* of the medium looked at */
     uint8_t *buf;
     jx_fs *scan, *tree;     /* working memory: one block's nodes; all of them and the tree */
     uint64_t *hashes;       /* of the tree's nodes */
@@ -46,134 +30,12 @@ struct jx_view {
 
 /* ---- one eraseblock -------------------------------------------------------- */
 
-static void mix(uint64_t h[2], uint64_t word)
-{
-    h[0] = jx_hash_mix(h[0] + word);
-    h[1] = jx_hash_mix(h[1] ^ (word + h[0]));
-}
-
-static void mix_bytes(uint64_t h[2], const uint8_t *p, uint32_t len)
-{
-    uint64_t bytes[2];
-    jx_hash_bytes(p, len, 7, bytes);
-    mix(h, bytes[0]);
-    mix(h, bytes[1]);
-}
-
-/* The abilities of a reader that can change what it finds here: whether it believes the summary, and whether it takes
- * the block for empty (jx_scan_block asks for nothing else). */
-static uint32_t mode_of(const struct jx_view *v, const uint8_t *block, const struct jx_reader *reader)
-{
-    static const uint8_t magic[2][4] = {{0x85, 0x18, 0x85, 0x02}, {0x02, 0x85, 0x18, 0x85}};
-    uint32_t size = v->geo.erase_size_bytes, empty = reader->empty_scan_bytes < size ? reader->empty_scan_bytes : size;
-    int marked = !memcmp(block + size - 4, magic[reader->endian == JX_BIG], 4);
-    return (uint32_t)(marked && reader->summary) | (uint32_t)jx_is_erased(block, empty) << 1 | (uint32_t)reader->endian << 2;
-}
-
-static int makes_tree(uint16_t type)
-{
-    return type == JX_NODE_INODE || type == JX_NODE_DIRENT || type == JX_NODE_XATTR || type == JX_NODE_XREF;
-}
-
-static void hash_data(struct parse *p, struct jx_fs *scan, const uint8_t *buf)
-{
-    for (uint32_t i = 0; i < scan->node_count; i++) {
-        const struct jx_node *n = &scan->nodes[i];
-        uint64_t hash[2] = {0, 0};
-        if (n->nodetype == JX_NODE_INODE && n->verdict == JX_V_GOOD && jx_node_data_good(scan, i) > 0)
-            jx_hash_bytes(buf + (n->offset - p->block.offset), n->totlen, 9, hash);
-        p->hashes[i] = hash[0];
-    }
-}
-
-/* Of a node whose data fail their CRC nobody reads these. */
-static uint32_t bytes_that_count(const struct jx_node *n)
-{
-    return n->nodetype == JX_NODE_INODE && n->data_checked == 2 ? JX_INODE_BYTES : n->totlen;
-}
-
-/* All that jx_fs_build and jx_fs_digest will ask of this block: its records, and the bytes of nodes that count. A run of
- * such nodes is hashed as a whole. */
-static void find(struct parse *p, const struct jx_fs *scan, const uint8_t *buf)
-{
-    uint32_t from = 0, to = 0;
-    int counts = 0;
-    p->found[0] = p->found[1] = p->mode;
-    mix(p->found, (uint64_t)p->block.state << 8 | p->block.tag);
-    for (uint32_t i = 0; i < scan->node_count; i++) {
-        const struct jx_node *n = &scan->nodes[i];
-        uint32_t at = n->offset - p->block.offset;
-        counts |= n->verdict == JX_V_GOOD && n->nodetype;
-        if (!jx_is_seen(n) || !makes_tree(n->nodetype))
-            continue;
-        mix(p->found, (uint64_t)n->offset << 32 | n->totlen);
-        mix(p->found, (uint64_t)n->nodetype << 16 | (uint64_t)n->verdict << 8 | n->by_summary);
-        if (n->by_summary) { /* its record may come from the summary alone */
-            mix(p->found, (uint64_t)n->ino << 32 | n->child);
-            mix(p->found, (uint64_t)n->version << 32 | n->type);
-            mix_bytes(p->found, (const uint8_t *)scan->names + n->name, n->nodetype == JX_NODE_DIRENT ? n->nsize : 0);
-        }
-        if (n->verdict != JX_V_GOOD)
-            continue;
-        if (at != to) {
-            mix_bytes(p->found, buf + from, to - from);
-            from = at;
-        }
-        uint32_t len = bytes_that_count(n), padded = jx_pad4(len);
-        mix(p->found, len);
-        to = at + padded < scan->flash->geo.erase_size_bytes ? at + padded : at + len;
-    }
-    mix_bytes(p->found, buf + from, to - from);
-    mix(p->found, (uint64_t)counts);
-}
-
-static int keep(struct parse *p, const struct jx_fs *scan)
-{
-    size_t bytes = (size_t)scan->node_count * sizeof(*p->nodes);
-    struct jx_node *nodes = realloc(p->nodes, bytes + 1);
-    uint64_t *hashes = realloc(p->hashes, (size_t)scan->node_count * sizeof(*hashes) + 1);
-    char *names = realloc(p->names, scan->names_len + 1);
-    p->nodes = nodes ? nodes : p->nodes;
-    p->hashes = hashes ? hashes : p->hashes;
-    p->names = names ? names : p->names;
-    if (!nodes || !hashes || !names)
-        return JX_ENOMEM;
-    if (bytes)
-        memcpy(nodes, scan->nodes, bytes);
-    if (scan->names_len)
-        memcpy(names, scan->names, scan->names_len);
-    p->names_len = scan->names_len;
-    return JX_OK;
-}
-
-static int read_block(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, struct parse *p, uint32_t b)
-{
-    jx_fs *scan = v->scan;
-    scan->flash = flash;
-    scan->reader = *reader;
-    scan->endian = reader->endian;
-    scan->node_count = scan->names_len = 0;
-    p->block = (struct jx_block){.offset = b * v->geo.erase_size_bytes};
-    p->err = jx_scan_block(scan, &p->block, v->buf);
-    if (p->err == JX_ENOMEM)
-        return p->err;
-    int err = keep(p, scan);
-    if (err)
-        return err;
-    hash_data(p, scan, v->buf);
-    find(p, scan, v->buf);
-    mix(p->found, (uint64_t)(uint32_t)p->err);
-    for (uint32_t i = 0; i < scan->node_count; i++)
-        p->nodes[i].data_checked = scan->nodes[i].data_checked;
-    return JX_OK;
-}
-
 /* What this reader finds in the block: from memory where its hash is known, else by a scan, in place of the oldest. */
 static int parse_block(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t b)
 {
     struct jx_memory *m = jx_memory_of(flash);
-    struct parse *p = v->parses + (size_t)b * JX_VIEW_PARSES, *oldest = p;
-    uint32_t mode = mode_of(v, m->now.bytes + (size_t)b * v->geo.erase_size_bytes, reader);
+    struct jx_parse *p = v->parses + (size_t)b * JX_VIEW_PARSES, *oldest = p;
+    uint32_t mode = jx_parse_mode(&v->geo, m->now.bytes + (size_t)b * v->geo.erase_size_bytes, reader);
     for (uint32_t i = 0; i < JX_VIEW_PARSES; i++, p++) {
         if (p->used && p->mode == mode && p->hash[0] == m->block_hash[b][0] && p->hash[1] == m->block_hash[b][1]) {
             p->used = v->clock;
@@ -188,7 +50,7 @@ static int parse_block(struct jx_view *v, jx_flash *flash, const struct jx_reade
     oldest->hash[0] = m->block_hash[b][0];
     oldest->hash[1] = m->block_hash[b][1];
     v->current[b] = oldest;
-    int err = read_block(v, flash, reader, oldest, b);
+    int err = jx_parse_block(oldest, v->scan, v->buf, flash, reader, b);
     if (err)
         oldest->used = 0;
     return err;
@@ -212,7 +74,7 @@ static int see_block(struct jx_view *v, jx_flash *flash, struct sight *s, uint32
 {
     const uint64_t *hash = jx_memory_of(flash)->block_hash[b];
     struct place *at = &s->places[b];
-    struct parse *p = at->parse;
+    struct jx_parse *p = at->parse;
     if (p && p->filled == at->filled && p->used && p->hash[0] == hash[0] && p->hash[1] == hash[1]) {
         p->used = v->clock;
         v->current[b] = p;
@@ -261,7 +123,7 @@ static int gather(struct jx_view *v, jx_fs *fs)
         return JX_ENOMEM;
     fs->node_count = fs->names_len = 0;
     for (uint32_t b = 0; b < fs->block_count; b++) {
-        const struct parse *p = v->current[b];
+        const struct jx_parse *p = v->current[b];
         fs->blocks[b] = p->block;
         fs->blocks[b].first_node = fs->node_count;
         for (uint32_t i = 0; i < p->block.node_count; i++) {
@@ -283,8 +145,8 @@ static uint64_t *content_of(void *ctx, jx_fs *fs, uint32_t size)
     uint64_t key[2] = {size, 0};
     for (uint32_t i = 0; i < fs->map.count; i++) {
         const struct jx_frag *f = &fs->map.frags[i];
-        mix(key, (uint64_t)f->offset << 32 | f->len);
-        mix(key, f->node == JX_NONE ? 0 : v->hashes[f->node]);
+        jx_mix(key, (uint64_t)f->offset << 32 | f->len);
+        jx_mix(key, f->node == JX_NONE ? 0 : v->hashes[f->node]);
     }
     if (v->content_count == v->content_room) {
         uint32_t room = v->content_room ? v->content_room * 2 : 1024;
@@ -357,8 +219,8 @@ int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *rea
         int err = see_block(v, flash, sight, b);
         if (err)
             return err;
-        mix(key, v->current[b]->found[0]);
-        mix(key, v->current[b]->found[1]);
+        jx_mix(key, v->current[b]->found[0]);
+        jx_mix(key, v->current[b]->found[1]);
         refused |= v->current[b]->err;
     }
     if (refused) {
@@ -414,11 +276,8 @@ void jx_view_close(struct jx_view *v)
     if (!v)
         return;
     uint32_t blocks = v->geo.size_bytes / v->geo.erase_size_bytes;
-    for (uint32_t i = 0; v->parses && i < blocks * JX_VIEW_PARSES; i++) {
-        free(v->parses[i].nodes);
-        free(v->parses[i].hashes);
-        free(v->parses[i].names);
-    }
+    for (uint32_t i = 0; v->parses && i < blocks * JX_VIEW_PARSES; i++)
+        jx_parse_free(&v->parses[i]);
     free(v->parses);
     free(v->current);
     free(v->buf);

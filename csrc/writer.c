@@ -7,23 +7,6 @@
 #include "txn.h"
 #include "writer.h"
 
-int jx_is_erased(const uint8_t *p, uint32_t len)
-{
-    for (; len && ((uintptr_t)p & 7); p++, len--)
-        if (*p != 0xff)
-            return 0;
-    for (; len >= 8; p += 8, len -= 8) {
-        uint64_t word;
-        memcpy(&word, p, 8);
-        if (word != ~0ull)
-            return 0;
-    }
-    for (; len; p++, len--)
-        if (*p != 0xff)
-            return 0;
-    return 1;
-}
-
 int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check)
 {
     uint32_t page = flash->geo.write_size_bytes;
@@ -259,17 +242,16 @@ static int program(struct jx_writer *w, uint32_t from, uint32_t to)
  * it holds already may be the only copy (garbage collection erased the first). */
 static int move_on(struct jx_writer *w, uint32_t to)
 {
-    uint32_t failed = w->block;
-    int err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
-    if (!err)
-        err = program(w, JX_MUTANT(failed_block_left) ? w->flushed : 0, to);
-    while (jx_is_wear(err)) {
-        err = drop(w->fs, w->block);
+    uint32_t failed = w->block, from = JX_MUTANT(failed_block_left) ? w->flushed : 0;
+    int err, worn;
+    do {
+        err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
         if (!err)
-            err = jx_pool_take(w->fs, w->pool, w->dry_run, &w->block);
-        if (!err)
-            err = program(w, 0, to);
-    }
+            err = program(w, from, to);
+        worn = jx_is_wear(err);
+        if (worn)
+            err = drop(w->fs, w->block);
+    } while (worn && !err);
     if (!err)
         err = jx_flash_sync(w->fs->flash);
     return err ? err : drop(w->fs, failed);

@@ -57,7 +57,6 @@ uint32_t jx_fill_pages(const struct jx_fs *fs, uint8_t *buf, uint32_t fill);
 int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes);
 /* Program and read back. JX_EVERIFY, JX_EIO. check: len bytes of working memory. */
 int jx_program_verified(jx_flash *flash, uint32_t off, const uint8_t *data, uint32_t len, uint8_t *check);
-int jx_is_erased(const uint8_t *p, uint32_t len);
 /* Erase, read back, and the cleanmarker that the kernel would give it (jffs2_mark_erased_block). */
 int jx_erase_verified(struct jx_fs *fs, uint32_t block, uint8_t *buf);
 int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf);
