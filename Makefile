@@ -41,9 +41,9 @@ demo: setup ## upgrades an image of some thousand files, then again with the pow
 	@$(PYTHON) -m jffs2tx.demo
 
 .PHONY: test
-test: setup-test lint mutants ## every test; the kernel lab's one after another
+test: setup-test lint mutants ## every test, the kernel lab's included
 	$(PYTHON) -m pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
-	$(PYTHON) -m pytest -m lab $(PYTEST_ARGS) || [ $$? = 5 ]
+	$(PYTHON) -m pytest -m lab -n $(JOBS) --dist loadfile $(PYTEST_ARGS) || [ $$? = 5 ]
 
 .PHONY: cut
 cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states
@@ -107,7 +107,7 @@ fuzz: setup ## every field of every node, then FUZZ_SECONDS of fuzzing for each 
 
 # What exercises the engine: the tests of its parts and of its errors, and the cuts of some canonical transactions.
 COVERAGE_TESTS := $(addprefix tests/test_,engine_errors.py engine_media.py written.py unfinished.py settle.py \
-	reading_rules.py unreadable.py codec.py collect.py)
+	reading_rules.py unreadable.py codec.py collect.py unstable.py wear.py memory_runs_out.py)
 COVERAGE_CUTS := nor:flip:xattr nor:swap:rename nand512:seal:rename nand2k:lift:replace
 .PHONY: coverage
 coverage: setup-test ## branches of the engine that the tests take; docs/COVERAGE.md says why the others are not

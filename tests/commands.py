@@ -11,6 +11,8 @@ import io
 import json
 import sys
 
+# What commands import only when they run: the guest imports this module once, for all of them.
+from jffs2tx import ops, output_torture, progress, report, source  # noqa: F401
 from jffs2tx.cli import main
 from jffs2tx.image import open_image
 

@@ -439,27 +439,44 @@ class Guest:
         env = dict(self.job["env"], MNT=MNT, MTD=MTD, HOME="/root", LC_ALL="C.UTF-8")
         # Files, not pipes: a pipe stays open for as long as anything in the background holds it.
         with tempfile.TemporaryFile(dir=SCRATCH) as out, tempfile.TemporaryFile(dir=SCRATCH) as err:
-            process = subprocess.Popen(
-                step["argv"],
-                cwd=step.get("cwd") or self.job["cwd"],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-            result = {}
-            try:
-                process.wait(timeout=step["timeout"])
-            except subprocess.TimeoutExpired:
-                result["error"] = f"still running after {step['timeout']} s"
-            with suppress(ProcessLookupError):  # what it left in the background too
-                os.killpg(process.pid, signal.SIGKILL)
-            result["rc"] = process.wait()
+            rc = (self._run_module if "module" in step else self._run_program)(step, env, out, err)
+            result = {"rc": rc} if rc is not None else {"error": f"still running after {step['timeout']} s"}
             for name, file in (("stdout", out), ("stderr", err)):
                 file.seek(0)
                 result[name] = file.read().decode("utf-8", "surrogateescape")
             return result
+
+    def _run_program(self, step, env, out, err):
+        process = subprocess.Popen(
+            step["argv"],
+            cwd=step.get("cwd") or self.job["cwd"],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        rc = None
+        with suppress(subprocess.TimeoutExpired):
+            rc = process.wait(timeout=step["timeout"])
+        self._kill_group(process)
+        process.wait()
+        return rc
+
+    def _run_module(self, step, env, out, err):
+        import warm  # what it needs costs a second, and most jobs do without
+
+        process = warm.start(step["module"], step["argv"], self.job, env, out, err)
+        process.join(step["timeout"])
+        rc = process.exitcode
+        self._kill_group(process)
+        process.join()
+        return rc
+
+    @staticmethod
+    def _kill_group(process):
+        with suppress(ProcessLookupError):  # what it left in the background too
+            os.killpg(process.pid, signal.SIGKILL)
 
     def do_call(self, step):
         self._need_mount()
