@@ -212,8 +212,8 @@ def test_twenty_upgrades_in_a_row(lab, versions):
         assert all(one["after"]["state"] == "settled" and one["kept"] >= 5 for one in rounds)
         back = [one["later"] for one in rounds[1::2]]  # after the kernel has collected garbage
         assert max(one["there"] for one in back) - min(one["there"] for one in back) <= PARTLY_FILLED
-        # What is needed comes and goes, by some ten KiB, with what the kernel has collected; a leak would only grow. Five
-        # upgrades lie between the halves, and each leaves 70 KiB of the tree before behind.
+        # What is needed comes and goes, by some ten KiB, with what the kernel has collected; a leak would only grow.
+        # Between the halves lie five upgrades there and back, and each leaves 70 KiB of the tree before behind.
         half = len(back) // 2
         assert min(one["needed"] for one in back[half:]) - min(one["needed"] for one in back[:half]) <= GROWTH_BYTES
 
