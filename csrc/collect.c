@@ -11,17 +11,15 @@
 
 static struct jx_summary_entry entry_of(const struct jx_node *n)
 {
-    return (struct jx_summary_entry){.nodetype = n->nodetype, .ino = n->nodetype == JX_NODE_XATTR ? n->child : n->ino,
-                                     .version = n->version, .totlen = n->totlen,
+    return (struct jx_summary_entry){.nodetype = n->nodetype, .ino = n->ino, .version = n->version, .totlen = n->totlen,
                                      .child = n->nodetype == JX_NODE_DIRENT ? n->child : 0, .nsize = n->nsize, .type = n->type};
 }
 
-/* Header and node CRC were good when it was scanned; each read may differ since. */
+/* Header and node CRC were good when it was scanned; each read may differ since. Of the nodes that may move. */
 static int is_whole(int endian, const uint8_t *p, const struct jx_node *n)
 {
     struct jx_inode in;
     struct jx_dirent d;
-    struct jx_xattr x;
     struct jx_xref ref;
     struct jx_header h;
     if (jx_decode_header(endian, p, &h) != JX_GOOD || h.totlen != n->totlen || h.nodetype != n->nodetype)
@@ -33,9 +31,6 @@ static int is_whole(int endian, const uint8_t *p, const struct jx_node *n)
     case JX_NODE_DIRENT:
         return jx_decode_dirent(endian, p, &d) == JX_GOOD && d.nsize == n->nsize &&
                jx_crc32(0, p + JX_DIRENT_BYTES, d.nsize) == d.name_crc;
-    case JX_NODE_XATTR:
-        return jx_decode_xattr(endian, p, &x) == JX_GOOD && x.name_len == n->nsize && x.value_len == n->dsize &&
-               jx_crc32(0, p + JX_XATTR_BYTES, x.name_len + 1u + x.value_len) == x.data_crc;
     case JX_NODE_XREF: return jx_decode_xref(endian, p, &ref) == JX_GOOD;
     default: return 0;
     }
@@ -86,8 +81,16 @@ static int by_needed_bytes(const void *ctx, uint32_t a, uint32_t b)
     return a < b ? -1 : a > b;
 }
 
-/* Blocks in use, the cheapest to empty first. Unknown nodes that must be kept cannot be listed in a summary, what only a
- * summary makes count cannot stand elsewhere, nor can what a commit still hides be moved; where ECC gave up, more may lie
+/* Stands elsewhere as it stands here. Unknown nodes that must be kept cannot be listed in a summary, and what only a summary
+ * makes count is nothing without it. Half a copy of an attribute's datum, whose header is whole, hides the datum itself: the
+ * kernel takes the later of equal versions before it has seen their content (jffs2_scan_xattr_node). */
+static int may_move(const struct jx_node *n)
+{
+    return jx_is_content(n->nodetype) && n->verdict == JX_V_GOOD &&
+           (n->nodetype != JX_NODE_XATTR || JX_MUTANT(attribute_moved));
+}
+
+/* Blocks in use, the cheapest to empty first. What a commit still hides cannot be moved; where ECC gave up, more may lie
  * than can be seen. Such blocks stay. */
 static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
 {
@@ -100,7 +103,7 @@ static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
         int movable = block->state == JX_B_USED && block->tag != JX_TAG_COMMIT && !block->unreadable_pages && !block->worn;
         for (uint32_t i = 0; i < block->node_count && movable; i++) {
             const struct jx_node *n = &fs->nodes[block->first_node + i];
-            movable = !n->needed || (jx_is_content(n->nodetype) && n->verdict == JX_V_GOOD);
+            movable = !n->needed || may_move(n);
         }
         if (movable)
             (*out)[(*count)++] = b;

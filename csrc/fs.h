@@ -172,7 +172,7 @@ struct jx_known_contents {
 };
 int jx_digest(jx_fs *fs, const struct jx_known_contents *known, uint8_t out[16]);
 
-/* twins.c: of nodes that are the same, all are needed if one is. */
+/* twins.c: of nodes that are the same, all that read well are needed if one is. JX_ENOMEM, or what reading returns. */
 int jx_need_twins(struct jx_fs *fs);
 
 /* space.c */

@@ -15,12 +15,13 @@
     X(summary_short, "the summary of a staging block misses its last node") \
     X(failed_block_left, "the block that failed is passed over, and what it held is not written again") \
     X(round_forgotten, "each transaction takes blocks from the start of the chip") \
-    /* space.c, scan.c, index.c: what is needed, which numbers are taken */ \
+    /* space.c, twins.c, scan_records.c, index.c: what is needed, which numbers are taken */ \
     X(reserve_small, "the kernel's reserve is the two blocks for deletions alone") \
     X(deletion_dropped, "a deletion dirent counts for nothing once the older ones are obsolete") \
     X(marker_dropped, "the mark that deletes an attribute counts for nothing") \
     X(time_dropped, "the deletion that dates a directory counts for nothing") \
     X(foreign_dropped, "unknown nodes that must be kept count for nothing") \
+    X(half_copy_needed, "half a copy of a node that is needed counts as needed too") \
     X(number_of_hidden_reused, "inode numbers of hidden nodes are given again") \
     X(version_of_hidden_reused, "versions of hidden and obsolete nodes are given again") \
     /* txn.c, txn_stage.c */ \
@@ -61,6 +62,7 @@
     X(last_adopted, "a file from the block that the cut may have met is taken over") \
     X(attributed_adopted, "a staged file is taken over with attributes that would come to life") \
     /* collect.c */ \
+    X(attribute_moved, "garbage collection moves the datum of an attribute") \
     X(collect_unflushed, "a block is erased before the copies of its nodes are on the medium") \
     X(collect_to_the_last, "garbage collection leaves no block free while it runs")
 

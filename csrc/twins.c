@@ -3,6 +3,7 @@
  * stands in a commit block that one is, since it is moved as a whole (firm.c). */
 #include <stdlib.h>
 #include "fs.h"
+#include "mutants.h"
 #include "txn.h"
 
 static int order(uint32_t a, uint32_t b) { return a < b ? -1 : a > b; }
@@ -18,15 +19,27 @@ static int by_what_it_is(const void *ctx, uint32_t a, uint32_t b)
     return c ? c : order(x->child, y->child);
 }
 
-static void need_all(struct jx_fs *fs, const uint32_t *twins, uint32_t n)
+/* A twin whose data do not read well is half a copy, or half erased: nobody sees it while there is another. */
+static int reads_well(struct jx_fs *fs, uint32_t node)
+{
+    int unread = fs->nodes[node].nodetype != JX_NODE_INODE || JX_MUTANT(half_copy_needed);
+    return unread ? 1 : jx_node_data_good(fs, node);
+}
+
+static int need_all(struct jx_fs *fs, const uint32_t *twins, uint32_t n)
 {
     int needed = 0, committed = 0;
     for (uint32_t i = 0; i < n; i++) {
         needed |= fs->nodes[twins[i]].needed;
         committed |= jx_in_commit_block(fs, twins[i]);
     }
-    for (uint32_t i = 0; i < n && needed && !committed; i++)
-        fs->nodes[twins[i]].needed = 1;
+    for (uint32_t i = 0; i < n && needed && !committed; i++) {
+        int good = reads_well(fs, twins[i]);
+        if (good < 0)
+            return good;
+        fs->nodes[twins[i]].needed |= (uint8_t)good;
+    }
+    return JX_OK;
 }
 
 int jx_need_twins(struct jx_fs *fs)
@@ -42,7 +55,7 @@ int jx_need_twins(struct jx_fs *fs)
         for (end = i + 1; end < n && by_what_it_is(fs->nodes, good[i], good[end]) == 0;)
             end++;
         if (end > i + 1)
-            need_all(fs, good + i, end - i);
+            err = need_all(fs, good + i, end - i);
     }
     free(good);
     return err;

@@ -57,11 +57,20 @@ def test_whole_cuts_of_thousands_of_programs(case):
     assert not verdict.failure_count, "\n".join(verdict.failures)
 
 
-@pytest.mark.parametrize("strategy", ["nor:swap", "nor:flip", "nand512:seal", "nand2k:lift"])
-def test_another_transaction_after_a_cut(strategy):
+@pytest.mark.parametrize(
+    "case, every",
+    [
+        ("nor:swap:type-change", 4),
+        ("nor:flip:type-change", 4),
+        ("nand512:seal:type-change", 4),
+        ("nand2k:lift:type-change", 4),
+        ("nand2k:seal:tight", 2),
+    ],
+)
+def test_another_transaction_after_a_cut(case, every):
     """Without a recover before it, whatever the cut left; it is cut too."""
-    recording = record(the_case(f"{strategy}:type-change"))
-    states, failures = judge_another(recording, every=4)
+    recording = record(the_case(case))
+    states, failures = judge_another(recording, every=every)
     recording.close()
     assert states > 50
     assert not failures, "\n".join(failures)
