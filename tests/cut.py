@@ -46,7 +46,7 @@ ANOTHER_EVERY = 5  # of the cuts after which another transaction is landed, and 
 QUICK = {"recover_cuts": 1, "recover_tears": 20, "inner": lib.JX_F1_CUT, "unstable_cuts": 4}
 #: Recover after every first cut, and a second one between any two of its operations; in all ways of F1 to F5 after
 #: whole cuts and some torn ones; a third cut after some of these; F6 everywhere.
-DEEP = {"recover_cuts": 1, "recover_tears": 1, "inner": FAULTS, "inner_tears": 40, "third_cuts": 200}
+DEEP = {"recover_cuts": 1, "recover_tears": 1, "inner": FAULTS, "inner_tears": 40, "third_cuts": 500}
 #: The largest ones, of thousands of operations.
 LARGE = {"recover_cuts": 40, "recover_tears": 20_000, "inner": lib.JX_F1_CUT, "unstable_cuts": 200}
 HUGE = {"recover_cuts": 1000, "unstable_cuts": 4000}
