@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,22 +66,6 @@ class Group(click.Group):
 target_argument = click.argument("target")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-from_option = click.option("--from", "source", required=True, metavar="SOURCE", help="Directory with the new files.")
-strategy_option = click.option(
-    "--strategy",
-    type=click.Choice(["auto", *(s.value for s in Strategy)]),
-    default="auto",
-    show_default=True,
-    help="How to commit.",
-)
-reader_option = click.option(
-    "--reader",
-    "readers",
-    type=click.Choice(list(READERS)),
-    multiple=True,
-    help="Who must see wholly the old or wholly the new tree; may be repeated.  [default: linux; of a device the "
-    "running kernel as it was built]",
-)
 
 
 def medium_options(command: Callable) -> Callable:
@@ -122,6 +107,55 @@ def opened(target: str, medium: dict, writable: bool = False) -> Iterator[Image]
         yield image
 
 
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade is told: see upgrade_options."""
+
+    target: str
+    manifest: str
+    source: str
+    strategy: str
+    readers: tuple[str, ...]
+
+    @contextmanager
+    def opened(self, medium: dict, writable: bool = False) -> Iterator[tuple[Image, dict]]:
+        """The target, and the rest as the functions of ops take it."""
+        from jffs2tx.manifest import Manifest
+        from jffs2tx.source import Source
+
+        tree = Manifest.parse(Path(self.manifest).read_bytes())
+        with Source(self.source) as files, opened(self.target, medium, writable) as image:
+            yield image, {"manifest": tree, "source": files, "strategy": self.strategy, "readers": self.readers}
+
+
+def upgrade_options(command: Callable) -> Callable:
+    """TARGET, MANIFEST and how to upgrade the one to the other; handed on as one Upgrade, `upgrade`."""
+
+    @target_argument
+    @click.argument("manifest")
+    @click.option("--from", "source", required=True, metavar="SOURCE", help="Directory with the new files.")
+    @click.option(
+        "--strategy",
+        type=click.Choice(["auto", *(s.value for s in Strategy)]),
+        default="auto",
+        show_default=True,
+        help="How to commit.",
+    )
+    @click.option(
+        "--reader",
+        "readers",
+        type=click.Choice(list(READERS)),
+        multiple=True,
+        help="Who must see wholly the old or wholly the new tree; may be repeated.  [default: linux; of a device the "
+        "running kernel as it was built]",
+    )
+    @functools.wraps(command)
+    def wrapper(target, manifest, source, strategy, readers, **arguments):
+        return command(upgrade=Upgrade(target, manifest, source, strategy, readers), **arguments)
+
+    return wrapper
+
+
 # ---- commands --------------------------------------------------------------------------------------------------------
 
 
@@ -149,61 +183,44 @@ def manifest(source: str, output: str | None, quiet: bool) -> None:
 
 
 @cli.command()
-@target_argument
-@click.argument("manifest")
-@from_option
-@strategy_option
-@reader_option
+@upgrade_options
 @medium_options
 @json_option
-def plan(target, manifest, source, strategy, readers, medium, as_json) -> None:
+def plan(upgrade, medium, as_json) -> None:
     """Show what an upgrade of TARGET to MANIFEST would write; writes nothing."""
     from jffs2tx import ops, output
-    from jffs2tx.manifest import Manifest
-    from jffs2tx.source import Source
 
-    tree = Manifest.parse(Path(manifest).read_bytes())
-    with Source(source) as files, opened(target, medium) as image:
-        facts = ops.plan(image, manifest=tree, source=files, strategy=strategy, readers=readers)
+    with upgrade.opened(medium) as (image, arguments):
+        facts = ops.plan(image, **arguments)
     output.result(facts, as_json)
 
 
 @cli.command()
-@target_argument
-@click.argument("manifest")
-@from_option
-@strategy_option
-@reader_option
+@upgrade_options
 @medium_options
 @json_option
 @quiet_option
-def apply(target, manifest, source, strategy, readers, medium, as_json, quiet) -> None:
+def apply(upgrade, medium, as_json, quiet) -> None:
     """Upgrade TARGET to MANIFEST in one transaction."""
     from jffs2tx import ops, output
-    from jffs2tx.manifest import Manifest
     from jffs2tx.progress import reporter
-    from jffs2tx.source import Source
 
-    tree = Manifest.parse(Path(manifest).read_bytes())
-    with Source(source) as files, opened(target, medium, writable=True) as image, reporter(quiet) as progress:
-        facts = ops.apply(image, manifest=tree, source=files, strategy=strategy, readers=readers, progress=progress)
+    with upgrade.opened(medium, writable=True) as (image, arguments), reporter(quiet) as progress:
+        facts = ops.apply(image, progress=progress, **arguments)
     if as_json or not quiet:
         output.result(facts, as_json)
 
 
 @cli.command()
-@target_argument
-@click.argument("manifest")
-@from_option
-@strategy_option
-@reader_option
+@upgrade_options
 @click.option("--faults", default="all", show_default=True, metavar="F1,F2...", help="Kinds of faults to try.")
 @click.option(
     "--depth",
-    type=click.IntRange(1, 2),
+    type=click.IntRange(1, 3),
     default=1,
     show_default=True,
-    help="1: recover is run after each cut between two operations; 2: after every cut, and is cut again everywhere.",
+    help="1: recover is run after each cut between two operations; 2: after every cut, and is cut again everywhere; "
+    "3: some of these recoveries are cut a third time.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only a sample of N crash images at most.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 256), help="Threads.  [default: one for each processor]")
@@ -213,28 +230,23 @@ def apply(target, manifest, source, strategy, readers, medium, as_json, quiet) -
 @json_option
 @quiet_option
 @click.pass_context
-def torture(
-    ctx, target, manifest, source, strategy, readers, faults, depth, limit, jobs, token, output, medium, as_json, quiet
-) -> None:
+def torture(ctx, upgrade, faults, depth, limit, jobs, token, output, medium, as_json, quiet) -> None:
     """Upgrade a copy of TARGET in memory and cut the power everywhere: each crash image is old, new, or a failure.
 
     TARGET is not written. Exit status 1 where the promise is broken.
     """
     from jffs2tx import ops, output_torture
     from jffs2tx import output as out
-    from jffs2tx.manifest import Manifest
     from jffs2tx.progress import reporter
-    from jffs2tx.source import Source
 
     if output and not token:
         raise click.UsageError("-o keeps the image of --replay", ctx)
-    tree = Manifest.parse(Path(manifest).read_bytes())
-    with Source(source) as files, opened(target, medium) as image, reporter(quiet) as progress:
-        upgrade = {"manifest": tree, "source": files, "strategy": strategy, "readers": readers, "progress": progress}
+    with upgrade.opened(medium) as (image, arguments), reporter(quiet) as progress:
+        arguments["progress"] = progress
         if token:
-            facts = ops.replay(image, token=token, output=Path(output) if output else None, **upgrade)
+            facts = ops.replay(image, token=token, output=Path(output) if output else None, **arguments)
         else:
-            facts = ops.torture(image, faults=faults, depth=depth, limit=limit, jobs=jobs, **upgrade)
+            facts = ops.torture(image, faults=faults, depth=depth, limit=limit, jobs=jobs, **arguments)
     if as_json:
         out.result(facts, as_json)
     else:

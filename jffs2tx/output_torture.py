@@ -30,6 +30,7 @@ def table(facts: Mapping[str, Any]) -> None:
     else:
         click.echo("the target is that tree already: nothing was written")
     again = f", and cut again at {total['second_cuts']:,} points" if total["second_cuts"] else ""
+    again += f", a third time at {total['third_cuts']:,}" if total["third_cuts"] else ""
     click.echo(f"recover was run on {total['recovered']:,} images{again}")
     sample = f", a sample of {facts['possible_images']:,}" if facts["sampled"] else ""
     verdict = f"{count:,} FAILURES" if count else "each is wholly the old tree or wholly the new one"

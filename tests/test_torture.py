@@ -74,6 +74,12 @@ def test_every_image_is_old_or_new_and_the_target_stays(name, here, capsys):
     assert facts["failures"] == []
 
 
+def test_a_third_cut(here, capsys):
+    assert run("nand", "--json", "--depth", "3", "--faults", "F1,F5") == 0
+    total = facts_of(capsys)["total"]
+    assert total["second_cuts"] > total["third_cuts"] > 5 and total["third"] == total["failures"] == 0
+
+
 def test_a_table_for_people(here, capsys):
     assert run("nor", "--faults", "f2,F1") == 0
     said = capsys.readouterr()
@@ -272,7 +278,7 @@ def test_tokens():
         "3f9a1c2e:F2:c1",
         "3f9:F2:c1.t1",
         "3f9a1c2e:G2:c1.t1",
-        "3f9a1c2e:F2:c1.t1:c2.t2:c3.t3",
+        "3f9a1c2e:F2:c1.t1:c2.t2:c3.t3:c4.t4",
     ):
         with pytest.raises(InvalidValue):
             Token.parse(wrong)

@@ -20,6 +20,7 @@ from jffs2tx.faults.judge import NOTED_MAX, Judge, Tally
 from jffs2tx.faults.recording import Recording
 from jffs2tx.faults.tokens import Token
 
+THIRD_EVERY = 3  # of the second cuts
 CHUNK_IMAGES = 2000  # judged in one call: some seconds at the most
 RECOVERED_BYTES = CHUNK_IMAGES << 18  # of devices on which recover is run in one call
 RECOVERED_MIN = 10
@@ -136,13 +137,15 @@ def torture(
     """Judges the images.
 
     depth 1: recover is run on each image of F1. depth 2: on every image, and the power is cut again at every operation
-    of it.
+    of it. depth 3: and again at every operation of the recover after each THIRD_EVERY-th of these cuts.
     """
     order = list(work.chunks)
     random.Random(0).shuffle(order)  # so that the pace so far tells when it will be done
     report = Report(work, {family: Tally() for family in work.possible})
     found: list[tuple[Chunk, Tally]] = []
     again = {"recover_tears": 1, "inner": lib.JX_F1_CUT} if depth > 1 else {}
+    if depth > 2:
+        again["third_cuts"] = THIRD_EVERY
     threads = min(jobs_of(jobs), max(1, len(order)))
     with ExitStack() as stack:
         judges: SimpleQueue[Judge] = SimpleQueue()

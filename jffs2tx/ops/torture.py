@@ -144,6 +144,7 @@ def _counts(tally: Tally) -> dict:
         "third": tally.third,
         "recovered": tally.recovered,
         "second_cuts": tally.inner,
+        "third_cuts": tally.third_cuts,
         "failures": tally.failure_count,
     }
 
