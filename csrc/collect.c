@@ -11,15 +11,17 @@
 
 static struct jx_summary_entry entry_of(const struct jx_node *n)
 {
-    return (struct jx_summary_entry){.nodetype = n->nodetype, .ino = n->ino, .version = n->version, .totlen = n->totlen,
+    return (struct jx_summary_entry){.nodetype = n->nodetype, .ino = n->nodetype == JX_NODE_XATTR ? n->child : n->ino,
+                                     .version = n->version, .totlen = n->totlen,
                                      .child = n->nodetype == JX_NODE_DIRENT ? n->child : 0, .nsize = n->nsize, .type = n->type};
 }
 
-/* Header and node CRC were good when it was scanned; each read may differ since. Of the nodes that may move. */
+/* Header and node CRC were good when it was scanned; each read may differ since. */
 static int is_whole(int endian, const uint8_t *p, const struct jx_node *n)
 {
     struct jx_inode in;
     struct jx_dirent d;
+    struct jx_xattr x;
     struct jx_xref ref;
     struct jx_header h;
     if (jx_decode_header(endian, p, &h) != JX_GOOD || h.totlen != n->totlen || h.nodetype != n->nodetype)
@@ -31,6 +33,9 @@ static int is_whole(int endian, const uint8_t *p, const struct jx_node *n)
     case JX_NODE_DIRENT:
         return jx_decode_dirent(endian, p, &d) == JX_GOOD && d.nsize == n->nsize &&
                jx_crc32(0, p + JX_DIRENT_BYTES, d.nsize) == d.name_crc;
+    case JX_NODE_XATTR: /* of a set; none of ours has one */
+        return jx_decode_xattr(endian, p, &x) == JX_GOOD && x.name_len == n->nsize && x.value_len == n->dsize &&
+               jx_crc32(0, p + JX_XATTR_BYTES, x.name_len + 1u + x.value_len) == x.data_crc;
     case JX_NODE_XREF: return jx_decode_xref(endian, p, &ref) == JX_GOOD;
     default: return 0;
     }
