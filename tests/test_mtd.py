@@ -208,7 +208,8 @@ def test_twenty_upgrades_in_a_row(lab, versions):
         rounds = json.loads(result.named("run")[0].stdout)
         print(result.id, [(one["after"]["there"], one["later"]["there"], one["later"]["needed"]) for one in rounds])
         assert [one["error"] for one in rounds] == [""] * ROUNDS
-        assert not any(one["wrong"] for one in rounds), [one["wrong"] for one in rounds]
+        wrong = [f"round {number}: {line}" for number, one in enumerate(rounds) for line in one["wrong"]]
+        assert not wrong, "\n".join(wrong)
         assert all(one["after"]["state"] == "settled" and one["kept"] >= 5 for one in rounds)
         back = [one["later"] for one in rounds[1::2]]  # after the kernel has collected garbage
         assert max(one["there"] for one in back) - min(one["there"] for one in back) <= PARTLY_FILLED
