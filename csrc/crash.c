@@ -173,13 +173,53 @@ static void apply_tear(struct jx_memory *m, const struct jx_sim_entry *e, const 
     jx_memory_touch_raw(m, e->op.off, in_oob ? 1 : e->op.len);
 }
 
+/* ---- unstable -------------------------------------------------------------- */
+
+#define BETWEEN_MASK 2u /* JX_HALF and JX_RISEN: a seeded one */
+
+/* The readings of len bytes that waver at off; data: what was programmed, NULL: erased. */
+static void fill_readings(uint8_t *const readings[JX_READINGS], uint32_t off, const uint8_t *data, uint32_t len)
+{
+    struct jx_change whole = { .from = 0, .to = len, .kind = data ? JX_LANDED : JX_ERASED };
+    struct jx_change part = { .from = 0, .to = len, .kind = data ? JX_HALF : JX_RISEN, .mask = BETWEEN_MASK };
+    change_bytes(readings[JX_READ_AFTER], off, data, &whole);
+    change_bytes(readings[JX_READ_BETWEEN], off, data, &part);
+}
+
+static int waver(struct jx_memory *m, const struct jx_sim_op *op, const uint8_t *data, uint32_t schedule)
+{
+    const struct jx_geometry *g = &m->geo;
+    int err = JX_OK, erase = op->kind == JX_SIM_ERASE;
+    if (op->kind == JX_SIM_PROG || erase)
+        err = jx_unstable_add(m, 0, op->off, op->len);
+    uint32_t oob_len = erase ? jx_oob_per_block(g) : op->kind == JX_SIM_OOB ? op->len : 0;
+    if (!err && oob_len)
+        err = jx_unstable_add(m, 1, (uint32_t)(jx_oob_at(&m->now, g, op->off) - m->now.oob), oob_len);
+    if (err)
+        return err;
+    m->unstable->schedule = schedule;
+    if (m->unstable->len)
+        fill_readings(m->unstable->bytes, op->off, erase ? NULL : data, op->len);
+    if (oob_len)
+        fill_readings(m->unstable->oob, op->off, erase ? NULL : data, oob_len);
+    return JX_OK;
+}
+
 /* ---- the interface --------------------------------------------------------- */
+
+static int can_waver(const struct jx_sim_op *op)
+{
+    return op->kind == JX_SIM_PROG || op->kind == JX_SIM_OOB || op->kind == JX_SIM_ERASE;
+}
 
 /* After the last operation nothing is under way: one tear, nothing. */
 static uint32_t pick(const struct jx_sim *s, uint32_t cut, uint32_t faults, uint32_t index, struct jx_tear *tear)
 {
     struct jx_sim_op none = { .kind = JX_SIM_SYNC };
-    return jx_tear_pick(&s->memory.geo, cut < s->op_count ? &s->entries[cut].op : &none, faults, index, tear);
+    const struct jx_sim_op *op = cut < s->op_count ? &s->entries[cut].op : &none;
+    if (faults == JX_F6_UNSTABLE)
+        return can_waver(op) ? 1 + JX_UNSTABLE_SCHEDULES : 1;
+    return jx_tear_pick(&s->memory.geo, op, faults, index, tear);
 }
 
 int jx_crash_tears(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t *count)
@@ -214,49 +254,12 @@ int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t 
     jx_unstable_free(m);
     out->worn_count = 0;
     copy_base(m);
-    if (tear)
-        apply_tear(m, &s->entries[cut], s->data + s->entries[cut].data_at, &picked);
-    return jx_sim_of(out) ? jx_sim_restart(out) : JX_OK;
-}
-
-/* ---- unstable -------------------------------------------------------------- */
-
-#define BETWEEN_MASK 2u /* JX_HALF and JX_RISEN: a seeded one */
-
-/* The readings of len bytes that waver at off; data: what was programmed, NULL: erased. */
-static void fill_readings(uint8_t *const readings[JX_READINGS], uint32_t off, const uint8_t *data, uint32_t len)
-{
-    struct jx_change whole = { .from = 0, .to = len, .kind = data ? JX_LANDED : JX_ERASED };
-    struct jx_change part = { .from = 0, .to = len, .kind = data ? JX_HALF : JX_RISEN, .mask = BETWEEN_MASK };
-    change_bytes(readings[JX_READ_AFTER], off, data, &whole);
-    change_bytes(readings[JX_READ_BETWEEN], off, data, &part);
-}
-
-static int waver(struct jx_memory *m, const struct jx_sim_op *op, const uint8_t *data)
-{
-    const struct jx_geometry *g = &m->geo;
-    int err = JX_OK, erase = op->kind == JX_SIM_ERASE;
-    if (op->kind == JX_SIM_PROG || erase)
-        err = jx_unstable_add(m, 0, op->off, op->len);
-    uint32_t oob_len = erase ? jx_oob_per_block(g) : op->kind == JX_SIM_OOB ? op->len : 0;
-    if (!err && oob_len)
-        err = jx_unstable_add(m, 1, (uint32_t)(jx_oob_at(&m->now, g, op->off) - m->now.oob), oob_len);
-    if (err || !m->unstable)
-        return err;
-    if (m->unstable->len)
-        fill_readings(m->unstable->bytes, op->off, erase ? NULL : data, op->len);
-    if (oob_len)
-        fill_readings(m->unstable->oob, op->off, erase ? NULL : data, oob_len);
-    return JX_OK;
-}
-
-int jx_crash_unstable(const jx_flash *sim, uint32_t cut, jx_flash *out)
-{
-    const struct jx_sim *s = jx_sim_of(sim);
-    int err = jx_crash_build(sim, cut, JX_F1_CUT, 0, out);
-    if (err || cut == s->op_count)
-        return err;
-    return waver(jx_memory_of(out), &s->entries[cut].op, s->data + s->entries[cut].data_at);
+    const struct jx_sim_entry *e = &s->entries[cut];
+    if (tear && faults == JX_F6_UNSTABLE)
+        err = waver(m, &e->op, s->data + e->data_at, tear - 1);
+    else if (tear)
+        apply_tear(m, e, s->data + e->data_at, &picked);
+    return !err && jx_sim_of(out) ? jx_sim_restart(out) : err;
 }
 
 /* ---- in words -------------------------------------------------------------- */
@@ -289,6 +292,13 @@ static void say_change(struct text *t, const struct jx_change *a, uint32_t len, 
         say(t, snprintf(t->buf, t->room, " (%s)", masks[a->mask]));
 }
 
+static void say_schedule(struct text *t, uint32_t schedule)
+{
+    static const char *const readings[JX_READINGS] = { "before", "after", "between" };
+    for (uint32_t i = 0; i < JX_UNSTABLE_READS; i++, schedule /= JX_READINGS)
+        say(t, snprintf(t->buf, t->room, "%s%s", i ? ", " : "read as ", readings[schedule % JX_READINGS]));
+}
+
 int jx_crash_describe(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t tear, char *buf, uint32_t len)
 {
     static const char *const names[] = { "prog", "erase", "oob", "sync", "bad" };
@@ -305,6 +315,10 @@ int jx_crash_describe(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32
     say(&t, snprintf(t.buf, t.room, "%s 0x%x+%u: ", names[op->kind], op->off, op->len));
     if (tear == 0)
         say(&t, snprintf(t.buf, t.room, "nothing"));
+    if (tear && faults == JX_F6_UNSTABLE) {
+        say_schedule(&t, tear - 1);
+        return JX_OK;
+    }
     for (unsigned i = 0; i < picked.count; i++)
         say_change(&t, &picked.change[i], op->len, i ? ", " : "");
     if (tear && op->kind == JX_SIM_ERASE && sim->geo.oob_avail_bytes) {

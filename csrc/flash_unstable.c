@@ -96,6 +96,7 @@ void jx_unstable_free(struct jx_memory *m)
 {
     struct jx_unstable *u = m->unstable;
     m->unstable = NULL;
+    m->unstable_reads = 0;
     if (!u)
         return;
     for (uint32_t reading = 0; reading < JX_READINGS; reading++) {
@@ -129,6 +130,13 @@ uint32_t jx_flash_unstable_reads(const jx_flash *f)
 {
     const struct jx_memory *m = jx_memory_of(f);
     return m ? m->unstable_reads : 0;
+}
+
+void jx_flash_unstable_rewind(jx_flash *f)
+{
+    struct jx_memory *m = jx_memory_of(f);
+    if (m)
+        m->unstable_reads = 0;
 }
 
 int jx_flash_unstable_settle(jx_flash *f, uint32_t reading)

@@ -132,7 +132,7 @@ int jx_flash_load(jx_flash *f, uint32_t off, const void *buf, uint32_t len);
  * is erased. JX_EINVAL (another device), JX_EFLASH (no page starts there). */
 int jx_flash_spoil(jx_flash *f, uint32_t off);
 
-/* What jx_crash_unstable left unstable: each read that touches it, of data or OOB, finds it in one of these states. */
+/* What jx_crash_build left unstable (F6): each read that touches it, of data or OOB, finds it in one of these states. */
 enum jx_reading {
     JX_READ_BEFORE = 0,  /* as before the operation that was cut */
     JX_READ_AFTER = 1,   /* as after it */
@@ -144,6 +144,7 @@ enum { JX_UNSTABLE_READS = 3, JX_UNSTABLE_SCHEDULES = 27 };
  * they come again. JX_EINVAL; JX_ENOENT: nothing is unstable, since its eraseblock was erased. */
 int jx_flash_unstable_schedule(jx_flash *f, uint32_t schedule);
 uint32_t jx_flash_unstable_reads(const jx_flash *f); /* reads that touched it since then */
+void jx_flash_unstable_rewind(jx_flash *f);          /* the next one is the first again */
 /* From now on it is this, for good. JX_EINVAL, JX_ENOENT. */
 int jx_flash_unstable_settle(jx_flash *f, uint32_t reading);
 
@@ -328,7 +329,9 @@ enum jx_fault {
     JX_F5_ERASE = 16,     /* interrupted erase: data untouched, erased, each half, mixed bits (4 masks), each with OOB
                            * kept, erased, mixed; first 12 bytes erased or 0; NOR: first 4..64 bytes 0, 1 to 4
                            * quarters 0 */
-    JX_F6_UNSTABLE = 32,  /* for jx_judge; no tear: see jx_crash_unstable */
+    JX_F6_UNSTABLE = 32,  /* what is under way reads otherwise each time: a program its bytes, an erase its eraseblock with
+                           * the OOB. Not mixed with others when tears are numbered: tear 1 + a schedule (see
+                           * jx_flash_unstable_schedule) */
 };
 /* Walks crash states: cut = index of the operation that was under way (op_count: after the last), tear = its
  * number among that cut's tears (0: nothing of it landed). jx_crash_tears: how many tears of the wanted families
@@ -339,9 +342,6 @@ enum jx_fault {
 int jx_crash_tears(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t *count);
 int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t tear, jx_flash *out);
 int jx_crash_describe(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t tear, char *buf, uint32_t len);
-/* As jx_crash_build of tear 0, but what the operation under way touches is unstable (F6): a program its bytes, an erase its
- * eraseblock with the OOB. Sync and bad mark: nothing is. */
-int jx_crash_unstable(const jx_flash *sim, uint32_t cut, jx_flash *out);
 /* 128-bit hash of content, OOB and bad blocks, for dropping duplicates; any device. */
 int jx_flash_hash(jx_flash *f, uint8_t out[16]);
 
@@ -645,10 +645,10 @@ struct jx_judge_options {
 };
 
 struct jx_judgement {
-    uint64_t states;     /* crash states built */
+    uint64_t states;     /* crash states built; with F6 one for each operation, however it reads */
     uint64_t distinct;   /* of them, those unlike any before */
     uint64_t all_old, all_new, any_third; /* distinct states, by what the readers see together: of the rest some see old
-                                           * and some new */
+                                           * and some new, or (F6) it depends on the reading */
     uint64_t seen_old, seen_new, seen_third; /* distinct states, once for each reader */
     uint64_t recovered;  /* distinct states on which jx_recover was run */
     uint64_t inner;      /* states of a second cut */

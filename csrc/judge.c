@@ -154,7 +154,7 @@ int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, stru
     uint32_t tears, every = j->options.unstable_cuts ? j->options.unstable_cuts : 1;
     int err = to > j->ops + 1 ? JX_EINVAL : JX_OK;
     memset(out, 0, sizeof(*out));
-    j->faults = faults;
+    j->faults = faults & ~(uint32_t)JX_F6_UNSTABLE;
     j->out = out;
     j->failures = failures;
     j->max = max;
@@ -164,7 +164,7 @@ int jx_judge_cuts(jx_judge *j, uint32_t faults, uint32_t from, uint32_t to, stru
             out->commit_cut = j->first_new[r];
     check_commit(j, from, err ? from : to);
     for (uint32_t cut = from; cut < to && !err; cut++) {
-        err = jx_crash_tears(j->sim, cut, faults, &tears);
+        err = jx_crash_tears(j->sim, cut, j->faults, &tears);
         for (uint32_t tear = faults & JX_F1_CUT ? 0 : 1; tear < tears && !err; tear++)
             err = judge_state(j, cut, tear);
         if (!err && faults & JX_F6_UNSTABLE && cut < j->ops && cut % every == 0)

@@ -20,17 +20,18 @@ static int is_constant(uint32_t schedule) { return schedule % (1 + JX_READINGS +
 /* The state before the cut operation, which wavers. */
 static int start(jx_judge *j, uint32_t cut, uint32_t schedule, jx_flash *out)
 {
-    int err = jx_crash_unstable(j->sim, cut, out);
-    jx_memory_of(out)->unstable_reads = 0;
-    if (!err)
-        err = jx_flash_unstable_schedule(out, schedule);
+    uint32_t tears;
+    int err = jx_crash_tears(j->sim, cut, JX_F6_UNSTABLE, &tears);
     j->out->unstable++;
-    return err == JX_ENOENT ? JX_OK : err; /* a sync: all is stable, one schedule is all */
+    if (err)
+        return err;
+    return jx_crash_build(j->sim, cut, JX_F6_UNSTABLE, tears > 1 ? 1 + schedule : 0, out); /* a sync: all is stable */
 }
 
 /* ---- a mount ------------------------------------------------------------------- */
 
-static int look_once(jx_judge *j, uint32_t cut, uint32_t reader, uint32_t schedule)
+/* *seen: a bit for each enum jx_tree. */
+static int look_once(jx_judge *j, uint32_t cut, uint32_t reader, uint32_t schedule, uint32_t *seen)
 {
     struct jx_failure where = jx_judge_at(cut, 0);
     uint32_t tree;
@@ -43,19 +44,28 @@ static int look_once(jx_judge *j, uint32_t cut, uint32_t reader, uint32_t schedu
     uint32_t kind = jx_judge_order(j, tree, reader, cut);
     if (kind == JX_FAIL_THIRD && !is_constant(schedule))
         j->out->wavering++;
-    else if (kind)
-        jx_judge_fail(j, where, kind, reader, 0);
+    else {
+        *seen |= 1u << tree;
+        if (kind)
+            jx_judge_fail(j, where, kind, reader, 0);
+    }
     return JX_OK;
 }
 
 static int judge_mounts(jx_judge *j, uint32_t cut)
 {
+    uint32_t seen = 0;
     int err = JX_OK;
     for (uint32_t r = 0; r < j->reader_count; r++)
         for (uint32_t s = 0; s < JX_UNSTABLE_SCHEDULES && !err;) {
-            err = look_once(j, cut, r, s);
+            err = look_once(j, cut, r, s, &seen);
             s = next_schedule(s, jx_flash_unstable_reads(j->crash));
         }
+    j->out->states++;
+    j->out->distinct++;
+    j->out->all_old += seen == 1u << JX_TREE_OLD;
+    j->out->all_new += seen == 1u << JX_TREE_NEW;
+    j->out->any_third += seen >> JX_TREE_THIRD & 1;
     return err;
 }
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+from statistics import median
 
 import pytest
 
@@ -193,8 +194,8 @@ ROUNDS = 20
 #: Blocks that may be partly filled at one look and not at another: of staging, of the commit set and of its copy, and
 #: the one in which the kernel goes on. A leak of one block an upgrade would be many more.
 PARTLY_FILLED = 4
-#: What the system's own log grows by, and deletions that older names on the medium still need.
-GROWTH_BYTES = 24 * KIB
+#: What comes and goes: the system's own log, and deletions that older names on the medium still need.
+GROWTH_BYTES = 64 * KIB
 
 
 @needs_lab
@@ -213,10 +214,11 @@ def test_twenty_upgrades_in_a_row(lab, versions):
         assert all(one["after"]["state"] == "settled" and one["kept"] >= 5 for one in rounds)
         back = [one["later"] for one in rounds[1::2]]  # after the kernel has collected garbage
         assert max(one["there"] for one in back) - min(one["there"] for one in back) <= PARTLY_FILLED
-        # What is needed comes and goes, by some ten KiB, with what the kernel has collected; a leak would only grow.
-        # Between the halves lie five upgrades there and back, and each leaves 70 KiB of the tree before behind.
+        # What is needed comes and goes, by 50 KiB, with what the kernel has collected; a leak would only grow. Between
+        # the halves lie five upgrades there and back, and each leaves 70 KiB of the tree before behind.
         half = len(back) // 2
-        assert min(one["needed"] for one in back[half:]) - min(one["needed"] for one in back[:half]) <= GROWTH_BYTES
+        earlier, later = (median(one["needed"] for one in part) for part in (back[:half], back[half:]))
+        assert later - earlier <= GROWTH_BYTES
 
 
 # ---- who else uses the device ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from jffs2tx._ffi import ffi, lib
 from jffs2tx.cli import main
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import InvalidValue
-from jffs2tx.faults import FAMILIES, VIEWERS, Place, Token, families, record, viewers_of
+from jffs2tx.faults import ALL_FAMILIES, FAMILIES, VIEWERS, Place, Token, families, record, viewers_of
 from jffs2tx.faults.torture import plan_work, torture
 from jffs2tx.faults.trees import digest, facts_on
 from jffs2tx.filesystem import FileSystem
@@ -72,6 +72,30 @@ def test_every_image_is_old_or_new_and_the_target_stays(name, here, capsys):
     assert total["old"] and total["new"] and total["old"] + total["new"] + total["split"] == total["distinct"]
     assert total["second_cuts"] > total["recovered"] > 10 and total["third"] == total["failures"] == 0
     assert facts["failures"] == []
+
+
+@pytest.mark.parametrize("name", FLASHES)
+def test_what_reads_otherwise_each_time(name, here, capsys):
+    """F6: one medium for each operation; at the commit it depends on the reading, and recover ends that."""
+    assert run(name, "--json", "--faults", "F1,F6") == 0
+    facts = facts_of(capsys)
+    whole, wavering = facts["faults"]
+    assert wavering["fault"] == "F6" and wavering["images"] == wavering["distinct"] == facts["operations"]
+    assert wavering["split"] >= 1 and wavering["old"] + wavering["new"] + wavering["split"] == wavering["images"]
+    assert wavering["readings"] > 6 * wavering["images"] and whole["readings"] == facts["total"]["failures"] == 0
+
+
+def test_a_token_of_a_medium_that_reads_otherwise_each_time(here, capsys):
+    """Old by one schedule of readings, new by another."""
+    assert run("nor", "--json", "--faults", "F1") == 0
+    facts = facts_of(capsys)
+    place = f"{facts['inputs']}:F6:c{facts['commit_operation']}"
+    for tear, readings, tree in ((1, "before, before, before", "old"), (14, "after, after, after", "new")):
+        assert run("nor", "--quiet", "--replay", f"{place}.t{tear}", "-o", f"seen-{tree}") == 0
+        said = capsys.readouterr().out
+        assert f": read as {readings}" in said and f"sees the {tree} tree" in said
+    assert run("nor", "--quiet", "--replay", f"{place}.t28", "-o", "more") == 1
+    assert "there is no crash image" in capsys.readouterr().err
 
 
 def test_a_third_cut(here, capsys):
@@ -263,8 +287,8 @@ def test_a_recording_knows_both_trees():
         assert recording.old_digest == image != recording.new_digest == digest(recording.sim)
         with recording.at(0) as start:
             assert facts_on(start) == before
-        work = plan_work(recording, families(["all"]))
-        assert set(work.possible) == set(FAMILIES) and work.images == sum(work.possible.values())
+        work = plan_work(recording, families(["all"], ALL_FAMILIES))
+        assert set(work.possible) == set(ALL_FAMILIES) and work.images == sum(work.possible.values())
         report = torture(recording, work, jobs=2)
         assert report.total.states == work.images and not report.failures
         assert recording.prepared < report.commit_cut <= recording.committed

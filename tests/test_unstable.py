@@ -48,7 +48,7 @@ def cut_in_program(kind: str, off: int, data: bytes) -> flashes.Flash:
     geo = flashes.KINDS[kind]()
     sim, out = flashes.simulator(geo), flashes.memory(geo)
     assert sim.prog(off, data) == 0
-    assert lib.jx_crash_unstable(sim.handle, 0, out.handle) == 0
+    assert lib.jx_crash_build(sim.handle, 0, lib.JX_F6_UNSTABLE, 1, out.handle) == 0
     return out
 
 

@@ -1,11 +1,12 @@
 """The fault laboratory: an operation is recorded on a simulated flash; every power cut in it is built and judged."""
 
-from jffs2tx.faults.families import FAMILIES, Family, families
+from jffs2tx.faults.families import ALL_FAMILIES, FAMILIES, Family, families
 from jffs2tx.faults.judge import Failure, Judge, Tally
 from jffs2tx.faults.recording import VIEWERS, Recording, Viewer, record, viewers_of
 from jffs2tx.faults.tokens import Place, Token
 
 __all__ = [
+    "ALL_FAMILIES",
     "FAMILIES",
     "VIEWERS",
     "Failure",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jffs2tx._ffi import lib
@@ -11,7 +11,7 @@ from jffs2tx.errors import InvalidValue
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One kind of fault. `bit` is its enum jx_fault."""
+    """One kind of fault. `bit` is its enum jx_fault, by whose count a crash image's tears are numbered."""
 
     name: str
     bit: int
@@ -29,14 +29,18 @@ FAMILIES = {
     )
 }
 
+#: No medium by itself: each mount of it may see another.
+UNSTABLE = Family("F6", lib.JX_F6_UNSTABLE, "what is under way reads otherwise each time")
+ALL_FAMILIES = FAMILIES | {UNSTABLE.name: UNSTABLE}
+
 #: Half-done programs and erases, as bits.
 TORN = FAMILIES["F2"].bit | FAMILIES["F3"].bit | FAMILIES["F4"].bit | FAMILIES["F5"].bit
 
 
-def families(names: Iterable[str]) -> tuple[Family, ...]:
-    """The families of these names, in their own order; `all` stands for every one. Raises InvalidValue."""
+def families(names: Iterable[str], known: Mapping[str, Family] = FAMILIES) -> tuple[Family, ...]:
+    """The known families of these names, in their own order; `all` stands for every one. Raises InvalidValue."""
     wanted = {name.strip().upper() for name in names}
-    unknown = sorted(wanted - FAMILIES.keys() - {"ALL"})
+    unknown = sorted(wanted - known.keys() - {"ALL"})
     if unknown or not wanted:
-        raise InvalidValue(f"unknown fault '{', '.join(unknown).lower()}'; there are all, {', '.join(FAMILIES)}")
-    return tuple(family for family in FAMILIES.values() if "ALL" in wanted or family.name in wanted)
+        raise InvalidValue(f"unknown fault '{', '.join(unknown).lower()}'; there are all, {', '.join(known)}")
+    return tuple(family for family in known.values() if "ALL" in wanted or family.name in wanted)

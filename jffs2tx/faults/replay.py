@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from jffs2tx._ffi import lib
 from jffs2tx.device import Flash
 from jffs2tx.errors import InternalError, InvalidValue, Jffs2txError
 from jffs2tx.faults.recording import Recording, Viewer
@@ -54,7 +55,7 @@ class Sight:
 
 
 def sights(recording: Recording, image: Flash) -> list[Sight]:
-    """What each reader of the recording sees on a crash image."""
+    """What each reader of the recording sees on a crash image; what is unstable reads the same to each."""
     with recording.at(0) as start:
         trees = {"old": facts_on(start, endian=recording.endian)}
     with recording.at(recording.operations) as end:
@@ -63,6 +64,7 @@ def sights(recording: Recording, image: Flash) -> list[Sight]:
 
 
 def _sight(viewer: Viewer, trees: dict[str, Facts], image: Flash, endian: str) -> Sight:
+    lib.jx_flash_unstable_rewind(image.handle)
     try:
         seen = facts_on(image, endian=endian, summary=viewer.summary, empty_scan=viewer.empty_scan)
     except InternalError:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from jffs2tx.errors import InvalidValue
-from jffs2tx.faults.families import FAMILIES, Family
+from jffs2tx.faults.families import ALL_FAMILIES, Family
 
 _PLACE = r"c(\d{1,9})\.t(\d{1,9})"
 
@@ -50,6 +50,6 @@ class Token:
         """Raises InvalidValue."""
         match = re.fullmatch(r"([0-9a-f]{8}):(\w+):(.+)", text.strip())
         try:
-            return cls(match[1], FAMILIES[match[2]], Place.parse(match[3]))
+            return cls(match[1], ALL_FAMILIES[match[2]], Place.parse(match[3]))
         except (TypeError, KeyError, ValueError):
             raise InvalidValue(f"'{text}' is no token such as 3f9a1c2e:F2:c17.t3") from None

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from jffs2tx._ffi import lib
-from jffs2tx.faults.families import FAMILIES, Family
+from jffs2tx.faults.families import FAMILIES, UNSTABLE, Family
 from jffs2tx.faults.judge import NOTED_MAX, Judge, Tally
 from jffs2tx.faults.recording import Recording
-from jffs2tx.faults.tokens import Token
+from jffs2tx.faults.tokens import Place, Token
 
 THIRD_EVERY = 3  # of the second cuts
 CHUNK_IMAGES = 2000  # judged in one call: some seconds at the most
@@ -80,16 +80,19 @@ def plan_work(recording: Recording, chosen: tuple[Family, ...], limit: int | Non
     chunks = []
     for family in chosen:
         most = CHUNK_IMAGES
-        if depth > 1 or family is FAMILIES["F1"]:
+        if depth > 1 or family in (FAMILIES["F1"], UNSTABLE):
             most = min(most, max(RECOVERED_MIN, RECOVERED_BYTES // recording.sim.geometry.size))
         chunks += _chunks(family, counts[family], picked[family], most)
     return Work(tuple(chunks), {family.name: sum(by_cut) for family, by_cut in counts.items()})
 
 
 def _images_by_cut(recording: Recording, family: Family) -> list[int]:
-    whole = FAMILIES["F1"]
     cuts = range(recording.operations + 1)
-    return [1 if family is whole else recording.tears(cut, family.bit) - 1 for cut in cuts]
+    if family is FAMILIES["F1"]:
+        return [1 for _ in cuts]
+    if family is UNSTABLE:  # however often it is read
+        return [int(cut < recording.operations) for cut in cuts]
+    return [recording.tears(cut, family.bit) - 1 for cut in cuts]
 
 
 def _sample(counts: dict[Family, list[int]], limit: int) -> dict[Family, list[bool]]:
@@ -136,8 +139,9 @@ def torture(
 ) -> Report:
     """Judges the images.
 
-    depth 1: recover is run on each image of F1. depth 2: on every image, and the power is cut again at every operation
-    of it. depth 3: and again at every operation of the recover after each THIRD_EVERY-th of these cuts.
+    depth 1: recover is run on each image of F1 and, by every schedule of readings, of F6. depth 2: on every image, and
+    the power is cut again at every operation of it. depth 3: and again at every operation of the recover after each
+    THIRD_EVERY-th of these cuts.
     """
     order = list(work.chunks)
     random.Random(0).shuffle(order)  # so that the pace so far tells when it will be done
@@ -190,6 +194,7 @@ def _sum_up(report: Report, found: list[tuple[Chunk, Tally]], recording: Recordi
     for chunk, tally in sorted(found, key=lambda one: (names.index(one[0].family.name), one[0].first)):
         report.tallies[chunk.family.name] += tally
         for failure in tally.failures[: NOTED_MAX - len(report.failures)]:
-            words = recording.describe(failure.place.cut, failure.place.tear, chunk.family.bit)
-            token = Token(inputs, chunk.family, failure.place)
+            place = failure.place if failure.schedule is None else Place(failure.place.cut, failure.schedule + 1)
+            words = recording.describe(place.cut, place.tear, chunk.family.bit)
+            token = Token(inputs, chunk.family, place)
             report.failures.append((token, f"{failure}; {words}"))

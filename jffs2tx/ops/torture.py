@@ -11,7 +11,7 @@ from pathlib import Path
 from jffs2tx import upgrade
 from jffs2tx.device import Flash
 from jffs2tx.errors import InvalidValue
-from jffs2tx.faults import FAMILIES, Family, Recording, Tally, Token, families, record, viewers_of
+from jffs2tx.faults import ALL_FAMILIES, Family, Recording, Tally, Token, families, record, viewers_of
 from jffs2tx.faults.keep import keep_image
 from jffs2tx.faults.replay import Sight, rebuild, sights
 from jffs2tx.faults.torture import Work, jobs_of, plan_work
@@ -102,7 +102,7 @@ def torture(
     faults: names joined by commas, or all. limit: how many images at most; None: every one. jobs: threads; None: one a
     processor. Raises InvalidValue, and what apply would.
     """
-    chosen = families(faults.split(","))
+    chosen = families(faults.split(","), ALL_FAMILIES)
     with _trial(image, manifest, source, strategy, readers, progress) as trial:
         work = plan_work(trial.recording, chosen, limit, depth)
         if progress:
@@ -118,7 +118,7 @@ def torture(
             "possible_images": possible,
             "images": work.images,
             "sampled": work.images < possible,
-            "faults": [_row(FAMILIES[name], tally, work) for name, tally in report.tallies.items()],
+            "faults": [_row(ALL_FAMILIES[name], tally, work) for name, tally in report.tallies.items()],
             "total": _counts(report.total),
             "failure_count": report.total.failure_count,
             "failures": [{"token": str(token), "text": words} for token, words in report.failures],
@@ -142,6 +142,7 @@ def _counts(tally: Tally) -> dict:
         "new": tally.new,
         "split": tally.split,
         "third": tally.third,
+        "readings": tally.unstable,
         "recovered": tally.recovered,
         "second_cuts": tally.inner,
         "third_cuts": tally.third_cuts,
