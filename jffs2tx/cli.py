@@ -119,13 +119,19 @@ class Upgrade:
 
     @contextmanager
     def opened(self, medium: dict, writable: bool = False) -> Iterator[tuple[Image, dict]]:
-        """The target, and the rest as the functions of ops take it."""
+        """The target, and the rest as the functions of ops take it. NoSpace says what the file may not show."""
+        from jffs2tx.errors import NoSpace
         from jffs2tx.manifest import Manifest
         from jffs2tx.source import Source
 
         tree = Manifest.parse(Path(self.manifest).read_bytes())
         with Source(self.source) as files, opened(self.target, medium, writable) as image:
-            yield image, {"manifest": tree, "source": files, "strategy": self.strategy, "readers": self.readers}
+            try:
+                yield image, {"manifest": tree, "source": files, "strategy": self.strategy, "readers": self.readers}
+            except NoSpace as error:
+                if medium["device_size"] is None and image.location and image.location.to_file_end:
+                    raise NoSpace(f"{error}; if the flash is larger than this file, say --device-size") from None
+                raise
 
 
 def upgrade_options(command: Callable) -> Callable:
