@@ -26,7 +26,7 @@ NO_SUMMARY_EVERY = 3
 MANY_PATHS = 500
 MANY_EVERY = 3
 
-#: What a scan says of a torn node, header or page.
+#: What a scan says of a torn node, header or page; on NAND also between two whole pages, where a node spans them.
 TORN = (
     r"jffs2: .*\w+(\(\))?: (Magic bitmask 0x1985 not found|.*CRC failed|Summary node crc error|Node at 0x\w+)",
     r"jffs2: .*wrong data CRC in data node",
@@ -38,9 +38,8 @@ HALF_CLEARED = (r"jffs2: \w+\(\): Magic bitmask 0x1985 not found at 0x\w+: 0x\w+
 
 
 def expected_of(sample: Sample) -> tuple[str, ...]:
-    if not sample.token.endswith(".t0"):
-        return TORN
-    return HALF_CLEARED if sample.geometry.kind == "nor" else ()
+    whole = sample.token.endswith(".t0")
+    return HALF_CLEARED if whole and sample.geometry.kind == "nor" else TORN
 
 
 def is_many(sample: Sample) -> bool:
