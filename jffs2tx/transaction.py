@@ -141,7 +141,9 @@ class Transaction:
             del self._wanted[gone]
 
     def rename(self, path: str | bytes, to: str | bytes) -> None:
-        """Moves a name with all below it; what `to` names goes, as in rename(2)."""
+        """Moves a name with all below it; what `to` names goes, as in rename(2): a directory only for a directory and
+        where it is empty, and of two names of one file both stay.
+        """
         source, target = self._path(path), self._path(to)
         node = self._get(source)
         if not source or target.startswith(source + b"/"):
@@ -150,11 +152,21 @@ class Transaction:
         if source == target:
             return
         if target in self._wanted:
+            if target in self._names_of(source):
+                return
+            self._check_same_kind(node, self._wanted[target])
             self.remove(target)
         for old in (source, *(self._below(source) if node.entry.type == "dir" else ())):
             moved = self._wanted.pop(old)
             new = target + old[len(source) :]
             self._wanted[new] = replace(moved, entry=replace(moved.entry, path=new))
+
+    def _check_same_kind(self, moved: Wanted, gone: Wanted) -> None:
+        """That a directory takes the place of a directory only, and nothing else takes it."""
+        if gone.entry.type == "dir" and moved.entry.type != "dir":
+            raise IsADirectory("is a directory", path=escape_path(gone.entry.path))
+        if gone.entry.type != "dir" and moved.entry.type == "dir":
+            raise NotADirectory("is no directory", path=escape_path(gone.entry.path))
 
     def chmod(self, path: str | bytes, mode: int) -> None:
         self._change(path, mode=mode)

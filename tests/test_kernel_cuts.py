@@ -136,6 +136,7 @@ def test_every_cut_between_two_operations(lab, writing):  # noqa: F811
     while batch := list(itertools.islice(transactions, DEEP_BATCH)):
         done, mounted, faults, _ = put_before(lab, enumerate(itertools.chain(*batch)), writing)
         images, kernels, found = images + done, kernels + mounted, found + faults
-        print(f"{images} crash images, mounted by {kernels} kernels, {len(found)} faults", *faults, sep="\n", flush=True)
+        so_far = f"{images} crash images, mounted by {kernels} kernels, {len(found)} faults"
+        print(so_far, *faults, sep="\n", flush=True)
     assert not found, f"{len(found)} of {kernels}:\n" + "\n\n".join(found[:10])
     assert images >= DEEP_IMAGES

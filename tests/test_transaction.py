@@ -146,6 +146,9 @@ def test_errors_name_the_path(flash):
         (NotEmpty, lambda: tx.remove("a")),
         (IsADirectory, lambda: tx.link("a", "again")),
         (Refused, lambda: tx.rename("a", "a/b/under")),
+        (IsADirectory, lambda: tx.rename("top", "a/b")),
+        (NotADirectory, lambda: tx.rename("c", "top")),
+        (NotEmpty, lambda: tx.rename("a/b", "c")),
         (Refused, lambda: tx.remove("/")),
     ):
         with pytest.raises(error, match=r"\./?"):
@@ -208,6 +211,20 @@ def test_a_directory_moves_with_all_below_it(flash):
     with FileSystem(flash) as fs:
         assert fs.list("/") == [b"c", b"top"] and fs.list("c/moved") == [b"b", b"one", b"two"]
         assert fs.read("c/moved/one") == b"and changed"
+
+
+def test_a_name_moves_over_another(flash):
+    """As in rename(2), which does nothing where both are names of one file."""
+    tx = transaction(flash)
+    tx.rename("top", "a/one")
+    tx.link("a/two", "again")
+    tx.rename("again", "a/two")
+    tx.mkdir("empty")
+    tx.rename("c", "empty")
+    tx.commit()
+    with FileSystem(flash) as fs:
+        assert fs.list("/") == [b"a", b"again", b"empty"] and fs.list("empty") == [b"dev", b"fifo"]
+        assert fs.read("a/one") == b"top" and fs.stat("again").ino == fs.stat("a/two").ino
 
 
 def test_directories_change_places(flash):
