@@ -173,7 +173,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("source")
-@click.option("--output", "-o", metavar="FILE", help="Where to write it; stdout without.")
+@click.option("--output", "-o", metavar="FILE", help="Where to write it; - or without: stdout.")
 @quiet_option
 def manifest(source: str, output: str | None, quiet: bool) -> None:
     """Write the manifest of the directory SOURCE."""
@@ -182,7 +182,7 @@ def manifest(source: str, output: str | None, quiet: bool) -> None:
 
     with reporter(quiet) as progress:
         text = Manifest.from_directory(source, progress).to_text()
-    if output is None:
+    if output in (None, "-"):
         sys.stdout.buffer.write(text)
     else:
         Path(output).write_bytes(text)

@@ -45,6 +45,17 @@ def find_geometry(path: str, size: int, seen: Probe, given: Given, guesses: list
     return Geometry("nand", device_size, erase_size, page_size, subpage_size, OOB_AVAIL_BYTES)
 
 
+def new_geometry(path: str, erase_size: int, page_size: int | None, size: int | None) -> Geometry:
+    """Of an image that is to be made at this path; size None: 0, yet to be found. Raises GeometryError."""
+    check_page_size(path, page_size)
+    _check_sizes(path, erase_size, page_size)
+    if size is not None:
+        _check_device_size(path, size, erase_size)
+    if page_size is None:
+        return Geometry("nor", size or 0, erase_size)
+    return Geometry("nand", size or 0, erase_size, page_size, assume_subpage(page_size), OOB_AVAIL_BYTES)
+
+
 def assume_subpage(page_size: int) -> int:
     """What SLC chips of this page usually take."""
     return page_size // 4 if page_size >= LARGE_PAGE_BYTES else page_size
@@ -77,8 +88,8 @@ def _find_erase_size(size: int, seen: Probe, guesses: list[str], page_size: int 
     return guess
 
 
-def _check_erase_size(path: str, seen: Probe, erase_size: int, page_size: int | None) -> None:
-    """Whether the medium allows what was given."""
+def _check_sizes(path: str, erase_size: int, page_size: int | None) -> None:
+    """Whether any flash is so."""
     if not _is_power_of_two(erase_size) or erase_size < ERASE_SIZE_MIN_BYTES:
         raise GeometryError(
             f"an eraseblock of {erase_size} bytes is impossible: it is a power of two from {ERASE_SIZE_MIN_BYTES}",
@@ -86,6 +97,11 @@ def _check_erase_size(path: str, seen: Probe, erase_size: int, page_size: int | 
         )
     if page_size is not None and page_size > erase_size:
         raise GeometryError(f"a page of {page_size} bytes is larger than the eraseblock of {erase_size}", path=path)
+
+
+def _check_erase_size(path: str, seen: Probe, erase_size: int, page_size: int | None) -> None:
+    """Whether the medium allows what was given."""
+    _check_sizes(path, erase_size, page_size)
     if erase_size < seen.uncrossed:
         reason = "nodes cross its boundaries"
     elif seen.is_certain and seen.summaries and erase_size != seen.erase_size:
@@ -111,7 +127,11 @@ def _device_size(path: str, size: int, erase_size: int, device_size: int | None,
     if device_size < size:
         shown = f"{exact_size(device_size)} is smaller than the image of {exact_size(size)}"
         raise GeometryError(f"the device size {shown}", path=path)
-    if device_size % erase_size or device_size > SIZE_MAX_BYTES:
+    _check_device_size(path, device_size, erase_size)
+    return device_size
+
+
+def _check_device_size(path: str, device_size: int, erase_size: int) -> None:
+    if not device_size or device_size % erase_size or device_size > SIZE_MAX_BYTES:
         shown = f"{exact_size(device_size)} is not a number of eraseblocks of {exact_size(erase_size)} below 4 GiB"
         raise GeometryError(f"the device size {shown}", path=path)
-    return device_size

@@ -15,7 +15,7 @@ from jffs2tx.device import Flash, Geometry, Oob
 from jffs2tx.errors import Busy, GeometryError, IsADirectory, Refused
 from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
-from jffs2tx.geometry import OOB_AVAIL_BYTES, Given, assume_subpage, check_page_size, find_geometry
+from jffs2tx.geometry import Given, check_page_size, find_geometry
 from jffs2tx.locate import Location, check_window, locate
 from jffs2tx.mounts import MTD_BLOCK_MAJOR
 from jffs2tx.oob import SIZE_MAX_BYTES, Dump, find_dump
@@ -23,8 +23,6 @@ from jffs2tx.probe import Probe, find_endian, probe
 from jffs2tx.progress import format_bytes
 from jffs2tx.readers import DEFAULT_READERS
 from jffs2tx.view import View
-
-__all__ = ["OOB_AVAIL_BYTES", "Image", "assume_subpage", "open_image"]
 
 
 class Image:

@@ -87,6 +87,8 @@ def test_manifest_goes_to_stdout_or_a_file(upgrade, tmp_path, capsysbinary):
     out, err = capsysbinary.readouterr()
     assert (out, err) == (b"", b"hash: 5 bytes of 5 bytes (100 %)\n")
     assert (tmp_path / "out").read_bytes() == expected
+    assert main(["manifest", source, "-o", "-", "--quiet"]) == 0
+    assert capsysbinary.readouterr() == (expected, b"")
 
 
 def test_manifest_of_nothing(tmp_path, capsys):

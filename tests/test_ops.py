@@ -9,7 +9,7 @@ from jffs2tx import format as medium
 from jffs2tx import ops, upgrade
 from jffs2tx._ffi import lib
 from jffs2tx.device import Flash
-from jffs2tx.errors import Corrupt, FormatError, InvalidValue, IsADirectory, NotFound
+from jffs2tx.errors import Corrupt, FormatError, GeometryError, InvalidValue, IsADirectory, NotFound
 from jffs2tx.image import open_image
 from jffs2tx.manifest import Manifest
 from jffs2tx.source import Source
@@ -309,6 +309,24 @@ def test_an_assumed_subpage_is_said_where_lift_needs_it(tmp_path):
         facts = ops.plan(image, manifest=files.manifest(), source=files, strategy="auto", readers=("linux-summary",))
         assert facts["strategy"] == "seal"
         assert facts["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((3 * KIB, None, None), "an eraseblock of 3072 bytes is impossible"),
+        ((64 * KIB, 1000, None), "a page of 1000 bytes is impossible"),
+        ((4 * KIB, 8192, None), "a page of 8192 bytes is larger than the eraseblock of 4096"),
+        ((64 * KIB, None, 65 * KIB), "65 KiB is not a number of eraseblocks of 64 KiB"),
+        ((64 * KIB, None, 0), "0 bytes is not a number of eraseblocks of 64 KiB"),
+    ],
+)
+def test_no_image_of_an_impossible_flash(tmp_path, sizes, message):
+    output = tmp_path / "image"
+    options = dict(zip(("erase_size", "page_size", "size"), sizes, strict=True))
+    with Source(tmp_path) as files, pytest.raises(GeometryError, match=message):
+        ops.mkfs(source=files, output=output, endian="little", compression="zlib", progress=None, **options)
+    assert not output.exists()
 
 
 def test_status_check_and_recover_after_a_cut(upgrades, tmp_path):

@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 
 from jffs2tx import upgrade
-from jffs2tx.device import Geometry
 from jffs2tx.facts import apply_facts, live_warnings, plan_facts
-from jffs2tx.image import OOB_AVAIL_BYTES, Image, assume_subpage
+from jffs2tx.geometry import new_geometry
+from jffs2tx.image import Image
 from jffs2tx.manifest import Manifest
 from jffs2tx.mkfs import write_image
 from jffs2tx.progress import ProgressCallback
@@ -80,10 +80,7 @@ def mkfs(
     progress: ProgressCallback | None,
 ) -> None:
     """Writes an image of the source. Raises GeometryError, NoSpace, SourceError, ManifestError."""
-    if page_size is None:
-        geometry = Geometry("nor", size or 0, erase_size)
-    else:
-        geometry = Geometry("nand", size or 0, erase_size, page_size, assume_subpage(page_size), OOB_AVAIL_BYTES)
+    geometry = new_geometry(str(output), erase_size, page_size, size)
     manifest = source.manifest(progress)
     write_image(output, geometry, manifest, source.open, endian=endian, compression=compression, progress=progress)
 
