@@ -195,6 +195,11 @@ class Run:
         """Raises NoSpace and TooBig with the figures."""
         code = lib.jx_txn_prepare(self._txn)
         figures = self.figures
+        if code == lib.JX_ENOSPC and figures.fits:
+            raise NoSpace(
+                f"eraseblocks failed while the upgrade was staged: no good one is left for the commit beside the "
+                f"kernel's reserve of {figures.reserve}"
+            )
         if code == lib.JX_ENOSPC:
             missing = figures.blocks_wanted - figures.blocks_available
             raise no_room(figures, missing, self.fs.flash.live)

@@ -160,8 +160,9 @@ def test_a_read_fails(token, from_then_on):
             try:
                 land(sim, case)
                 ends.add("landed")
-            except (MediumError, NoSpace):  # no block can be read back: none is left
+            except (MediumError, NoSpace) as error:  # no block can be read back: none is left
                 ends.add("refused")
+                assert "missing" not in str(error), "there was room"
             check(lib.jx_sim_fail_read_after(sim.handle, 0xFFFFFFFF, 0))
             seen = digest(sim)
             assert seen in trees, f"read {n}"
