@@ -1,5 +1,7 @@
 /* collect.c: garbage collection: needed nodes leave the blocks that hold the fewest of them, unchanged, and those blocks
- * are erased. The tree is the same before, during and after: of two equal copies either will do. */
+ * are erased. The tree is the same before, during and after: of two equal copies either will do. But where a kernel removes a
+ * name by the ACCURATE bit of its dirent alone (jffs2_do_unlink), a second one would bring the name back: there a dirent that was
+ * copied loses its bit at once. */
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
@@ -57,6 +59,15 @@ static int read_node(struct jx_fs *fs, const struct jx_node *n, uint8_t *buf)
     return err ? err : JX_ECORRUPT;
 }
 
+/* The copy of this dirent was read back; a worn word keeps its bit. */
+static int leave_one(struct jx_fs *fs, const struct jx_node *n)
+{
+    if (n->nodetype != JX_NODE_DIRENT || !jx_is_bit_writable(&fs->flash->geo) || JX_MUTANT(twin_name_left))
+        return JX_OK;
+    int done = jx_obliterate(fs, n);
+    return done > 0 || jx_is_wear(done) ? JX_OK : done;
+}
+
 int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes)
 {
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
@@ -69,6 +80,8 @@ int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_wri
         err = w->dry_run ? JX_OK : read_node(fs, n, buf);
         if (!err)
             err = jx_writer_node(w, buf, n->totlen, &entry, 0);
+        if (!err && !w->dry_run)
+            err = leave_one(fs, n);
         *moved += !err;
         *bytes += jx_pad4(n->totlen);
     }
@@ -87,8 +100,7 @@ static int by_needed_bytes(const void *ctx, uint32_t a, uint32_t b)
 }
 
 /* Stands elsewhere as it stands here. Unknown nodes that must be kept cannot be listed in a summary, and what only a summary
- * makes count is nothing without it. Half a copy of an attribute's datum, whose header is whole, hides the datum itself: the
- * kernel takes the later of equal versions before it has seen their content (jffs2_scan_xattr_node). */
+ * makes count is nothing without it. For an attribute's datum see jx_holds_datum. */
 static int may_move(const struct jx_node *n)
 {
     return jx_is_content(n->nodetype) && n->verdict == JX_V_GOOD &&

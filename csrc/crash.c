@@ -252,6 +252,7 @@ int jx_crash_build(const jx_flash *sim, uint32_t cut, uint32_t faults, uint32_t 
     if (err)
         return err;
     jx_unstable_free(m);
+    m->unstable_reads = 0;
     out->worn_count = 0;
     copy_base(m);
     const struct jx_sim_entry *e = &s->entries[cut];

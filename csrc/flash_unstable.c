@@ -96,7 +96,6 @@ void jx_unstable_free(struct jx_memory *m)
 {
     struct jx_unstable *u = m->unstable;
     m->unstable = NULL;
-    m->unstable_reads = 0;
     if (!u)
         return;
     for (uint32_t reading = 0; reading < JX_READINGS; reading++) {

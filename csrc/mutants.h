@@ -63,6 +63,7 @@
     X(attributed_adopted, "a staged file is taken over with attributes that would come to life") \
     /* collect.c */ \
     X(attribute_moved, "garbage collection moves the datum of an attribute") \
+    X(twin_name_left, "a name that garbage collection has copied stands twice until its block is erased") \
     X(collect_unflushed, "a block is erased before the copies of its nodes are on the medium") \
     X(collect_to_the_last, "garbage collection leaves no block free while it runs")
 

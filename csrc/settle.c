@@ -70,6 +70,12 @@ static int drop_summary(struct jx_fs *fs, uint32_t off)
     return err;
 }
 
+int jx_obliterate(struct jx_fs *fs, const struct jx_node *n)
+{
+    int done = drop_summary(fs, n->offset);
+    return done ? done : clear_accurate(fs, n->offset);
+}
+
 /* first: where in fs->dirents the winner's name starts; versions ascend there. */
 static int clear_older(struct jx_fs *fs, uint32_t first, const struct jx_node *winner, uint32_t *cleared)
 {
@@ -79,9 +85,7 @@ static int clear_older(struct jx_fs *fs, uint32_t first, const struct jx_node *w
         const struct jx_node *old = &fs->nodes[fs->dirents[i]];
         if (old->verdict == JX_V_BAD_HEADER)
             continue; /* a summary lists it, but what stands there is something else */
-        int done = drop_summary(fs, old->offset);
-        if (!done)
-            done = clear_accurate(fs, old->offset);
+        int done = jx_obliterate(fs, old);
         if (done < 0 && !jx_is_wear(done))
             return done; /* a worn word keeps its bit: the version still decides, for all who believe versions */
         *cleared += done > 0;
@@ -149,19 +153,57 @@ static const struct jx_block *commit_block_of(const struct jx_fs *fs)
     return NULL;
 }
 
-/* ---- after the commit ------------------------------------------------------------------ */
+/* ---- where it stays ----------------------------------------------------------------------- */
 
-static int write_settled_tag(struct jx_txn *txn, uint32_t at)
+int jx_holds_datum(const struct jx_fs *fs, const struct jx_block *block)
 {
-    struct jx_fs *fs = txn->fs;
-    struct jx_tag tag = txn->tag;
+    for (uint32_t i = 0; i < block->node_count; i++) {
+        const struct jx_node *n = &fs->nodes[block->first_node + i];
+        if (n->nodetype == JX_NODE_XATTR && n->needed && n->verdict == JX_V_GOOD)
+            return !JX_MUTANT(attribute_moved);
+    }
+    return 0;
+}
+
+/* Where there is no room for the tag: JX_OK, and nothing is written. image, check: an eraseblock's size each. */
+static int write_settled_tag(struct jx_fs *fs, struct jx_tag tag, uint32_t block, uint32_t at, uint8_t *image, uint8_t *check)
+{
     uint32_t size = fs->flash->geo.erase_size_bytes, len = jx_align(JX_TAG_BYTES, fs->flash->geo.write_size_bytes);
     if (at > size - len)
-        return JX_OK; /* recover will move the set and say it there */
+        return JX_OK;
     tag.role = JX_TAG_SETTLED;
-    jx_tag_encode(fs->endian, txn->image, &tag);
-    jx_fill_pages(fs, txn->image, JX_TAG_BYTES);
-    return jx_program_verified(fs->flash, txn->commit_block + at, txn->image, len, txn->check);
+    jx_tag_encode(fs->endian, image, &tag);
+    jx_fill_pages(fs, image, JX_TAG_BYTES);
+    return jx_program_verified(fs->flash, block + at, image, len, check);
+}
+
+/* The block of a commit that lasts says that it is settled, behind what the kernel has written there since. */
+static int settle_in_place(struct jx_fs *fs, const struct jx_block *block, uint32_t at)
+{
+    struct jx_tag tag = {.strategy = (uint8_t)fs->status.strategy, .txid = block->txid, .sequence = block->sequence};
+    uint8_t *buf = malloc(2 * (size_t)fs->flash->geo.erase_size_bytes);
+    if (!buf)
+        return JX_ENOMEM;
+    memcpy(tag.id, fs->status.id, sizeof(tag.id));
+    int err = write_settled_tag(fs, tag, block->offset, at, buf, buf + fs->flash->geo.erase_size_bytes);
+    free(buf);
+    return err;
+}
+
+/* Where a tag can go behind all that stands in the block, or JX_NONE. */
+static uint32_t place_for_tag(const struct jx_fs *fs, const struct jx_block *block)
+{
+    const struct jx_geometry *geo = &fs->flash->geo;
+    uint32_t at = jx_align(jx_pad4(block->free_from), geo->write_size_bytes);
+    return at + jx_align(JX_TAG_BYTES, geo->write_size_bytes) <= geo->erase_size_bytes ? at : JX_NONE;
+}
+
+/* ---- after the commit ------------------------------------------------------------------ */
+
+/* Where it finds no room, recover will move the set and say it there. */
+static int say_settled(struct jx_txn *txn, uint32_t at)
+{
+    return write_settled_tag(txn->fs, txn->tag, txn->commit_block, at, txn->image, txn->check);
 }
 
 /* What the commit superseded is what the running kernel of a live device reads. */
@@ -177,14 +219,14 @@ static int settle_on(struct jx_txn *txn, jx_fs *fresh)
     if (!err && must_wait(fresh))
         return JX_OK;
     if (JX_MUTANT(settled_early) && settled_at != JX_NONE)
-        write_settled_tag(txn, settled_at);
+        say_settled(txn, settled_at);
     if (!err)
         err = jx_clear_superseded(fresh, txn->tag.txid, &count);
     if (err)
         return err;
     if (settled_at == JX_NONE)
         return jx_relocate(fresh, commit_block_of(fresh), &count);
-    return write_settled_tag(txn, settled_at);
+    return say_settled(txn, settled_at);
 }
 
 int jx_settle_committed(struct jx_txn *txn, int *stands)
@@ -257,8 +299,12 @@ static int finish_committed(struct jx_fs *fs, uint32_t *firm, struct jx_recovery
         err = jx_clear_superseded(fs, fs->status.txid, &out->bits_cleared);
     else if (err > 0)
         return JX_OK;
-    if (!err)
-        err = jx_relocate(fs, block, &out->nodes_moved);
+    uint32_t at = jx_holds_datum(fs, block) ? place_for_tag(fs, block) : JX_NONE;
+    if (err)
+        return err;
+    if (at != JX_NONE)
+        return settle_in_place(fs, block, at);
+    err = jx_relocate(fs, block, &out->nodes_moved);
     out->blocks_erased += !err;
     return err;
 }

@@ -134,6 +134,13 @@ int jx_disarm(struct jx_fs *fs, uint32_t block);
 int jx_disarm_set(struct jx_txn *txn);
 /* NOR: the ACCURATE bit of every dirent that the visible commit set of txid supersedes, oldest version first. */
 int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared);
+/* A node with a set ACCURATE bit loses it; the summary that lists it goes first. 1 done, 0 it was cleared; an error: jx_is_wear,
+ * and the bit may stay. */
+int jx_obliterate(struct jx_fs *fs, const struct jx_node *n);
+/* The datum of an attribute in use stands in this block: a kernel has gone on there. It is never copied: half a copy, whose
+ * header is whole, hides the datum itself, since the kernel takes the later of equal versions before it has seen their content
+ * (jffs2_scan_xattr_node), and so does half of what is erased after it was copied to a block before. */
+int jx_holds_datum(const struct jx_fs *fs, const struct jx_block *block);
 /* The needed nodes of a commit block, copied unchanged to a fresh block that says SETTLED; then the block is erased. */
 int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved);
 /* After the commit: JX_OK once nothing depends on the trick. *stands: the new tree is there. */

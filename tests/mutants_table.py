@@ -75,7 +75,11 @@ CAUGHT_BY = {
     "last_adopted": (_UNFINISHED + "what_each_cut_staged_last_is_not_taken_over",),
     "attributed_adopted": (_WRITTEN + "an_attribute_does_not_come_to_life_with_what_is_taken_over",),
     # collect.c
-    "attribute_moved": ("tests/test_collect.py::test_a_cut_loses_no_attribute[nor]",),
+    "attribute_moved": (
+        "tests/test_collect.py::test_a_cut_loses_no_attribute[nor]",
+        _UNFINISHED + "an_attribute_that_a_kernel_put_behind_the_set_is_not_moved",
+    ),
+    "twin_name_left": ("tests/test_collect.py::test_a_cut_leaves_one_name_twice_at_most",),
     "collect_unflushed": ("tests/test_collect.py::test_a_cut_while_content_moves_loses_nothing[nand512]",),
     "collect_to_the_last": (
         "tests/test_collect.py::test_it_does_what_was_planned_and_the_shortfall_is_exact[1-nand512]",

@@ -190,3 +190,41 @@ def test_a_cut_loses_no_attribute(name):
         done = collect(end, want)
         assert done.nodes_moved and done.blocks_erased
         assert assert_nothing_is_lost(start, want, lib.JX_F1_CUT | lib.JX_F2_PREFIX | lib.JX_F5_ERASE) > 20
+
+
+def names_there_twice(flash):
+    """Dirents that stand twice, both in force by their ACCURATE bits."""
+    with FileSystem(flash, summary=False) as fs:
+        nodes, names = lib.jx_fs_nodes(fs.handle), ffi.cast("char *", lib.jx_fs_names(fs.handle))
+        good = [nodes[i] for i in range(lib.jx_fs_node_count(fs.handle)) if nodes[i].nodetype == 0xE001]
+        seen = [
+            (n.ino, n.version, ffi.buffer(names + n.name, n.nsize)[:]) for n in good if n.verdict != lib.JX_V_BAD_HEADER
+        ]
+    return len(seen) - len(set(seen))
+
+
+def assert_one_name_twice_at_most(start):
+    """Whatever cut there is in a collection that moves names."""
+    twice = []
+    with Flash.simulator(start.geometry, start.read(0, start.geometry.size)) as sim:
+        assert names_there_twice(sim) == 0
+        collect(sim, available(sim) + 1)
+        for _, crashed in crash_images(sim, lib.JX_F1_CUT):
+            twice.append(names_there_twice(crashed))
+    assert max(twice) == 1 and sum(twice) > 1 and twice[-1] == 0
+
+
+def test_a_cut_leaves_one_name_twice_at_most():
+    """Where a kernel removes a name by clearing its dirent's bit (jffs2_do_unlink), a second one would bring it back. A
+    cut in the kernel's own collector leaves one as well.
+    """
+    rng = random.Random(3)
+    with fresh(GEOMETRIES["nor"]) as start:
+        for number in range(14):  # names that stay, among what dies
+            with FileSystem(start) as fs:
+                tx = Transaction(start, fs, time=1000 + number, strategy="flip")
+                tx.mkdir(f"dir{number}")
+                for _ in range(4):
+                    tx.put(f"f{rng.randrange(8)}", rng.randbytes(rng.randrange(1, 9000)))
+                tx.commit()
+        assert_one_name_twice_at_most(start)

@@ -3,8 +3,9 @@
 import pytest
 
 from jffs2tx._ffi import ffi, lib
-from jffs2tx.device import Geometry
+from jffs2tx.device import Flash, Geometry
 from jffs2tx.filesystem import FileSystem
+from jffs2tx.format import NodeType, build
 from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import old_tree, recover
 from tests.crafted import (
@@ -56,6 +57,50 @@ def test_the_next_upgrade_lands_after_any_cut(geometry, strategy):
         put(after, b"next")
         assert content(after) == OLD | {b"d/x": b"next"}
     assert seen >= {"staged", "committed", "settled"}
+
+
+def kernel_sets_an_attribute(flash, value):
+    """As do_jffs2_setxattr: datum and reference behind the set in the commit block, where the kernel goes on."""
+    geometry = flash.geometry
+    with FileSystem(flash) as fs:
+        ino = fs.stat("a").ino
+        blocks = lib.jx_fs_blocks(fs.handle)
+        commit = next(blocks[i] for i in range(fs.space.blocks) if blocks[i].tag == lib.JX_TAG_COMMIT)
+        at = commit.offset + -(-commit.free_from // max(4, geometry.write_size)) * max(4, geometry.write_size)
+    nodes = build(NodeType.XATTR, "little", xid=1, version=1, xprefix=1, name=b"k", value=value)
+    nodes += build(NodeType.XREF, "little", ino=ino, xid=1, xseqno=2)
+    nodes += bytes(-len(nodes) % geometry.write_size)
+    image = bytearray(flash.read(0, geometry.size))
+    image[at : at + len(nodes)] = nodes
+    return Flash.simulator(geometry, bytes(image))
+
+
+def attribute(flash):
+    with FileSystem(flash) as fs:
+        return fs.xattrs("a")
+
+
+@pytest.mark.parametrize(("geometry", "strategy"), [case for case in CASES if case[1] != "seal"])
+def test_an_attribute_that_a_kernel_put_behind_the_set_is_not_moved(geometry, strategy):
+    """Half a copy of a datum would hide the whole one (jffs2_scan_xattr_node), and for good once that is erased."""
+    value, faults, tears = (
+        bytes(range(256)) * 16,
+        lib.JX_F1_CUT | lib.JX_F2_PREFIX | lib.JX_F5_ERASE,
+        ffi.new("uint32_t *"),
+    )
+    flash = upgraded(geometry, strategy)
+    committed = next(cut for cut in cuts(flash) if state(crash(flash, cut)) == "committed")
+    with kernel_sets_an_attribute(crash(flash, committed), value) as sim:
+        assert state(sim) == "committed" and attribute(sim) == {b"user.k": value}
+        recover(sim)
+        assert sim.operations and state(sim) == "settled" and recover(sim).did_nothing
+        for cut in cuts(sim):
+            lib.jx_crash_tears(sim.handle, cut, faults, tears)
+            for tear in range(tears[0]):
+                with crash(sim, cut, faults, tear) as after:
+                    assert attribute(after) == {b"user.k": value}, (cut, tear)
+                    recover(after)
+                    assert attribute(after) == {b"user.k": value} and state(after) == "settled", (cut, tear)
 
 
 @pytest.mark.parametrize("strategy", ["swap", "seal"])

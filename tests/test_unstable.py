@@ -83,7 +83,7 @@ def test_a_program_reaches_all_readings_and_an_erase_ends_them():
     assert flash.prog(0, b"\x7f\xf0") == 0
     set_schedule(flash, BEFORE, AFTER, AFTER)
     assert read(flash, 0, 2)[0] == b"\x7f\xf0" and read(flash, 0, 2)[0] == b"\x0f\xf0"
-    assert flash.erase(0) == 0
+    assert flash.erase(0) == 0 and lib.jx_flash_unstable_reads(flash.handle) == 2
     assert lib.jx_flash_unstable_schedule(flash.handle, 0) == lib.JX_ENOENT
     assert read(flash, 0, 2)[0] == b"\xff\xff"
 
