@@ -118,7 +118,7 @@ int jx_fs_stat(jx_fs *fs, uint32_t ino, struct jx_stat *out)
     out->uid = in.uid;
     out->gid = in.gid;
     out->atime = in.atime;
-    out->mtime = in.mtime;
+    out->mtime = out->node_mtime = in.mtime;
     out->ctime = in.ctime;
     out->size = in.isize;
     switch (in.mode & S_IFMT) {

@@ -435,6 +435,7 @@ struct jx_stat {
     uint32_t ino, mode, nlink;
     uint16_t uid, gid;
     uint32_t size, atime, mtime, ctime;
+    uint32_t node_mtime;   /* what the inode's newest node says: a newer dirent may date a directory */
     uint32_t major, minor; /* device nodes */
 };
 

@@ -47,6 +47,7 @@ class Stat:
     size: int
     mtime: int
     device: tuple[int, int] | None
+    node_mtime: int  # what its own node says: a newer dirent may date a directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,8 @@ class FileSystem:
         check(lib.jx_fs_stat(self.handle, ino, st), doing=f"reading inode {ino}")
         kind = _TYPES.get(stat_bits.S_IFMT(st.mode), "file")
         device = (st.major, st.minor) if kind in ("char", "block") else None
-        return Stat(ino, kind, stat_bits.S_IMODE(st.mode), st.nlink, st.uid, st.gid, st.size, st.mtime, device)
+        mode = stat_bits.S_IMODE(st.mode)
+        return Stat(ino, kind, mode, st.nlink, st.uid, st.gid, st.size, st.mtime, device, st.node_mtime)
 
     def names(self, ino: int) -> list[Name]:
         """The names of a directory, sorted by their bytes."""

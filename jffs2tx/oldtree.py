@@ -64,7 +64,7 @@ def _look(fs: FileSystem, path: bytes, ino: int) -> tuple[Old, list[Name]]:
     if not all(is_name(name.name) for name in names):
         raise Corrupt("holds a name that no file can have", path=b"/" + path)
     xids = {name: found for name, (_, found) in fs.xattr_refs(ino, skip_broken=True).items()}
-    return Old(ino, entry_of(fs, path, status, skip_broken=True), xids), names
+    return Old(ino, entry_of(fs, path, status, skip_broken=True), xids, node_time=status.node_mtime), names
 
 
 def _may_be_whole(error: Jffs2txError) -> bool:

@@ -1,11 +1,15 @@
 """What settling leaves on the medium."""
 
+import pytest
+
 from jffs2tx._ffi import lib
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.filesystem import FileSystem
+from jffs2tx.format import NodeType
 from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.mkfs import make_filesystem
 from jffs2tx.transaction import Transaction
+from tests.crafted import LINUX_SUMMARY, NAND, NOR, block, directory, dirent, inode
 
 KIB = 1024
 ACCURATE = 0x2000
@@ -31,6 +35,28 @@ def unbelieved(fs: FileSystem) -> list[int]:
         if node.by_summary and not int.from_bytes(fs.flash.read(node.offset + 2, 2), "little") & ACCURATE:
             found.append(node.offset)
     return found
+
+
+@pytest.mark.parametrize(("geometry", "strategy"), [(NOR, "flip"), (NAND, "seal")])
+def test_a_directory_keeps_its_time_when_the_kernel_drops_the_deletion(geometry, strategy):
+    """Its node says 100 and a dirent of the kernel 200: with that name gone nothing but the deletion would say so."""
+    nodes = [directory(1, 1, mtime=100), dirent(1, 2, b"keep", 2, mctime=100), inode(2, 1, b"keep")]
+    nodes += [dirent(1, 3, b"x", 3, mctime=200), inode(3, 1, b"x")]
+    with Flash.memory(geometry, block(*nodes)) as flash:
+        with FileSystem(flash) as fs:
+            assert fs.stat("/").mtime == 200
+            tx = Transaction(flash, fs, time=300, readers=LINUX_SUMMARY, strategy=strategy)
+            tx.remove("x")
+            tx.commit()
+        image = bytearray(flash.read(0, geometry.size))
+        with FileSystem(flash) as fs:
+            assert fs.stat("/").mtime == 200
+            nodes = lib.jx_fs_nodes(fs.handle)
+            for node in (nodes[i] for i in range(lib.jx_fs_node_count(fs.handle))):
+                if node.nodetype == NodeType.DIRENT and node.child in (0, 3):  # x, and its deletion
+                    image[node.offset : node.offset + node.totlen] = bytes(node.totlen)
+        with Flash.memory(geometry, bytes(image)) as later, FileSystem(later) as fs:
+            assert (fs.list("/"), fs.stat("/").mtime) == ([b"keep"], 200)
 
 
 def test_superseded_names_lose_their_summary_too():

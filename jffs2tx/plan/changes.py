@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from jffs2tx.plan.match import Matches, metadata
-from jffs2tx.plan.model import OldTree, SetAttr, Wanted, name_of, parent_of
+from jffs2tx.plan.model import Old, OldTree, SetAttr, Wanted, name_of, parent_of
 from jffs2tx.readers import Strategy
 
 DIRENT_BYTES = 40
@@ -48,7 +48,9 @@ def difference(old: OldTree, wanted: dict[bytes, Wanted], match: Matches) -> Cha
     for path in wanted:
         if path:
             below[parent_of(path)].append(path)
-    changes = Changes(old, wanted, match, old.names_by_directory(), {}, {}, _attributes(old, wanted, match), below)
+    by_ino = {before.ino: before for before in old.paths.values()}
+    attributes = _attributes(by_ino, wanted, match)
+    changes = Changes(old, wanted, match, old.names_by_directory(), {}, {}, attributes, below)
     for directory, node in wanted.items():
         ino = match.ino[directory]
         if node.entry.type != "dir" or ino is None:
@@ -60,11 +62,13 @@ def difference(old: OldTree, wanted: dict[bytes, Wanted], match: Matches) -> Cha
         gone = changes.before[ino].keys() - {name_of(path) for path in children}
         prefix = directory + b"/" if directory else b""
         changes.unlinks[directory] = sorted(prefix + name for name in gone)
+        # A time that stands in dirents alone would go with the deletion (jffs2_garbage_collect_deletion_dirent).
+        if gone and directory not in attributes and by_ino[ino].node_time not in (None, node.entry.time):
+            attributes[directory] = SetAttr(ino, node.entry, {}, ())
     return changes
 
 
-def _attributes(old: OldTree, wanted: dict[bytes, Wanted], match: Matches) -> dict[bytes, SetAttr]:
-    by_ino = {before.ino: before for before in old.paths.values()}
+def _attributes(by_ino: dict[int, Old], wanted: dict[bytes, Wanted], match: Matches) -> dict[bytes, SetAttr]:
     result = {}
     for path, node in wanted.items():
         ino = match.ino[path]

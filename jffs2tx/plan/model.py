@@ -41,6 +41,7 @@ class Old:
     entry: Entry
     xids: dict[bytes, tuple[int, ...]] = field(default_factory=dict)  # of its attributes, superseded ones too
     broken: bool = False  # cannot be read: of its entry only the path counts, and it serves no wanted path
+    node_time: int | None = None  # of a directory: what its own node says; None: the same as its entry
 
 
 @dataclass(frozen=True, slots=True)
