@@ -249,7 +249,7 @@ static int collect_once(jx_flash *flash, const struct jx_reader *reader, uint32_
         return err;
     err = jx_fs_may_write(fs);
     if (!err && fs->status.state == JX_TXN_COMMITTED)
-        err = JX_ESTATE; /* recover first */
+        err = JX_EUNFINISHED;
     if (!err && flash->live)
         err = JX_EBUSY;
     if (!err)

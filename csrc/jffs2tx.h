@@ -44,6 +44,7 @@ enum jx_error {
     JX_ESTRATEGY = -20, /* the strategy does not apply to this medium */
     JX_EECC = -21,      /* read, but some of it is beyond what ECC can correct */
     JX_EBUSY = -22,     /* mounted, and what this call would change is in use */
+    JX_EUNFINISHED = -23, /* the commit of an earlier transaction waits: recover first */
 };
 
 enum jx_endian { JX_LITTLE = 0, JX_BIG = 1 };
@@ -576,7 +577,7 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
 /* Only the commit blocks of a transaction that does not stand are erased, and its staging blocks that ECC gave up; what else
- * was staged for it stays, to be adopted by the next. JX_ESTATE: it stands. */
+ * was staged for it stays, to be adopted by the next. JX_EUNFINISHED: it stands. */
 int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 
 /* ---- what a cut left of staging ------------------------------------------------ */
@@ -601,7 +602,7 @@ struct jx_collection {
 /* Garbage collection until `want` blocks are free or dirty: the blocks with the fewest needed bytes are emptied into
  * new ones, nodes unchanged, each copy read back before its block is erased. Two blocks stay free at any instant. JX_ENOSPC:
  * it cannot be had; out says how far it would get and what is missing, and nothing was written (but where blocks wore out
- * in it). JX_ESTATE: recover first. */
+ * in it). JX_EUNFINISHED. */
 int jx_collect(jx_flash *flash, const struct jx_reader *reader, uint32_t want, uint32_t summary,
                struct jx_collection *out);
 /* The same without a write. */

@@ -383,7 +383,7 @@ int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_r
     if (jx_fs_may_write(fs) != JX_OK)
         erased = JX_EFORMAT;
     else if (fs->status.state == JX_TXN_COMMITTED)
-        erased = JX_ESTATE;
+        erased = JX_EUNFINISHED;
     else if (flash->live)
         erased = jx_has_stale_commit(fs) ? JX_EBUSY : JX_OK;
     else

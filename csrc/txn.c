@@ -35,7 +35,7 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
     /* Recover first: what a committed one protects is still in its commit block, and a commit that was cut may have left
      * bits that read otherwise the next time, under a version number that would be given again. */
     if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || (jx_has_stale_commit(fs) && !JX_MUTANT(stale_commit_ignored))))
-        return JX_ESTATE;
+        return JX_EUNFINISHED;
     return strategies[options->strategy]->suits(&fs->flash->geo);
 }
 

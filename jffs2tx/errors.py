@@ -47,6 +47,12 @@ class NoSpace(Refused):
     codes = ("JX_ENOSPC",)
 
 
+class Unfinished(Refused):
+    """The commit of an earlier upgrade has to be finished or cleared first, by recover."""
+
+    codes = ("JX_EUNFINISHED",)
+
+
 class TooBig(Refused):
     """The commit set fits no block."""
 
