@@ -3,6 +3,7 @@ allocations, the power or blocks failing."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -145,18 +146,42 @@ def test_what_stays_where_it_is():
 SET = [dirent(1, 9, b"f", 6), inode(6, 1, b"content"), XATTR, build(NodeType.XREF, "little", ino=6, xid=1, xseqno=2)]
 
 
-@pytest.mark.parametrize("spoiled", [False, True], ids=["readable", "spoiled"])
-@pytest.mark.parametrize("summary", [0, 1])
-def test_every_type_of_node_moves_out_of_a_commit_block(spoiled, summary):
-    """By its CRCs where ECC gave up meanwhile. An older commit block that was cut is erased too."""
+@contextmanager
+def after_recovery(*commit_set, spoiled=False):
+    """What recover makes of a commit block of NAND with this set; of an older one that was cut nothing stays."""
     older = block(inode(900, 1), start=tag(lib.JX_TAG_COMMIT, 1))
-    used = [block(directory(1), start=b""), older, block(*SET, start=tag(lib.JX_TAG_COMMIT, 2))]
+    used = [block(directory(1), start=b""), older, block(*commit_set, start=tag(lib.JX_TAG_COMMIT, 2))]
     with medium(*used, geometry=NAND) as flash:
         assert state(flash) == "committed"
         if spoiled:
             check(lib.jx_flash_spoil(flash.handle, 2 * ERASE))
         tidy(flash)
         assert state(flash) == "settled" and content(flash) == {b"f": b"content"}
+        assert flash.read(ERASE, ERASE).count(b"\xff") == ERASE
+        yield flash
+
+
+@pytest.mark.parametrize("spoiled", [False, True], ids=["readable", "spoiled"])
+def test_every_type_of_node_but_a_datum_moves_out_of_a_commit_block(spoiled):
+    """By its CRCs where ECC gave up meanwhile."""
+    *names, _, reference = SET
+    with after_recovery(*names, reference, spoiled=spoiled) as flash:
+        assert flash.read(2 * ERASE, ERASE).count(b"\xff") == ERASE
+
+
+@pytest.mark.parametrize("spoiled", [False, True], ids=["readable", "spoiled"])
+def test_a_commit_block_that_holds_a_datum_stays(spoiled):
+    """Half a copy of a datum would hide the whole one: behind all that stands there the block says it is settled."""
+    with after_recovery(*SET, spoiled=spoiled) as flash:
+        with FileSystem(flash) as fs:
+            assert fs.xattrs("f") == {b"user.a": b"old"}
+        settled = tag(lib.JX_TAG_SETTLED, 2)
+        assert flash.read(2 * ERASE + NAND.write_size, len(settled)) == settled
+
+
+def test_a_datum_moves_where_its_block_has_no_room_for_the_tag():
+    filler = inode(900, 1, bytes(ERASE - NAND.write_size))
+    with after_recovery(*SET, filler) as flash:
         with FileSystem(flash) as fs:
             assert fs.xattrs("f") == {b"user.a": b"old"}
         assert flash.read(2 * ERASE, ERASE).count(b"\xff") == ERASE
