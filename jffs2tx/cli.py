@@ -178,6 +178,7 @@ def cli() -> None:
 def manifest(source: str, output: str | None, quiet: bool) -> None:
     """Write the manifest of the directory SOURCE."""
     from jffs2tx.manifest import Manifest
+    from jffs2tx.newfile import new_file
     from jffs2tx.progress import reporter
 
     with reporter(quiet) as progress:
@@ -185,7 +186,8 @@ def manifest(source: str, output: str | None, quiet: bool) -> None:
     if output in (None, "-"):
         sys.stdout.buffer.write(text)
     else:
-        Path(output).write_bytes(text)
+        with new_file(Path(output), streams=True) as file:
+            file.write(text)
 
 
 @cli.command()

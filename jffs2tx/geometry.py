@@ -11,6 +11,7 @@ from jffs2tx.probe import ALLOWED, ENOUGH_CLEANMARKERS, Probe
 from jffs2tx.progress import exact_size, format_bytes
 
 ERASE_SIZE_MIN_BYTES = 4096
+ERASE_SIZE_MAX_BYTES = 64 * 1024 * 1024  # of a new image; no chip has larger ones
 PAGE_SIZES_BYTES = range(256, 65537)
 OOB_AVAIL_BYTES = 8  # what a cleanmarker takes; every NAND has as much
 USUAL_ERASE_SIZE_BYTES = 64 * 1024
@@ -49,6 +50,9 @@ def new_geometry(path: str, erase_size: int, page_size: int | None, size: int | 
     """Of an image that is to be made at this path; size None: 0, yet to be found. Raises GeometryError."""
     check_page_size(path, page_size)
     _check_sizes(path, erase_size, page_size)
+    if erase_size > ERASE_SIZE_MAX_BYTES:
+        shown = f"{exact_size(erase_size)} is larger than that of any flash, {exact_size(ERASE_SIZE_MAX_BYTES)}"
+        raise GeometryError(f"an eraseblock of {shown}", path=path)
     if size is not None:
         _check_device_size(path, size, erase_size)
     if page_size is None:

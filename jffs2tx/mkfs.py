@@ -11,6 +11,7 @@ from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import InvalidValue, NoSpace
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.manifest import Manifest
+from jffs2tx.newfile import new_file
 from jffs2tx.plan import Link, New, Plan, parent_of
 from jffs2tx.readers import Strategy
 from jffs2tx.staging import COMPRESSION_BITS, Content, Figures, Progress, Run, compression_mask
@@ -85,16 +86,10 @@ def write_image(
     settings = {"endian": endian, "compression": compression, "summary": summary}
     if not geometry.size:
         geometry = replace(geometry, size=geometry.erase_size * _blocks_for(geometry, manifest, content, **settings))
-    part = path.with_name(path.name + ".part")
-    try:
-        with Flash.memory(geometry) as flash:
-            figures = make_filesystem(flash, manifest, content, progress=progress, **settings)
-            with part.open("wb") as file:
-                for offset in range(0, geometry.size, geometry.erase_size):
-                    file.write(flash.read(offset, geometry.erase_size))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with new_file(path) as file, Flash.memory(geometry) as flash:
+        figures = make_filesystem(flash, manifest, content, progress=progress, **settings)
+        for offset in range(0, geometry.size, geometry.erase_size):
+            file.write(flash.read(offset, geometry.erase_size))
     return figures
 
 

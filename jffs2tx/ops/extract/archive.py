@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +18,7 @@ from jffs2tx.errors import Corrupt, Jffs2txError
 from jffs2tx.filesystem import CHUNK_BYTES, FileSystem, Stat
 from jffs2tx.image import Image
 from jffs2tx.manifest import Entry
+from jffs2tx.newfile import new_file
 from jffs2tx.ops.extract.losses import Budget, Losses, check_root
 from jffs2tx.ops.extract.pace import Pace
 from jffs2tx.progress import ProgressCallback
@@ -45,29 +45,13 @@ def archive(
     fails in the middle of a file.
     """
     losses = Losses()
-    stream = _new_file(output) if isinstance(output, Path) else nullcontext(output)
+    stream = new_file(output, streams=True) if isinstance(output, Path) else nullcontext(output)
     form = {"format": tarfile.PAX_FORMAT, "encoding": "utf-8", "errors": "surrogateescape"}
     with image.fs() as fs, stream as file, tarfile.open(fileobj=file, mode="w|", **form) as tar:
         tar.copybufsize = CHUNK_BYTES
         writer = _Writer(fs, tar, losses, Budget(image, max_bytes), Pace(fs, "archive", progress))
         writer.write()
     return losses.facts(writer.count)
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """Moved into its place when it is whole; what is no regular file (a pipe, a tape) is written to as it is."""
-    if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            yield file
-        return
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class _Writer:
