@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from jffs2tx.cli import main
 from jffs2tx.errors import Refused
 from jffs2tx.newfile import new_file
 
@@ -63,3 +64,11 @@ def test_a_directory_is_refused(tmp_path):
     for streams in (False, True):
         with pytest.raises(Refused, match="no regular file"):
             write(tmp_path, b"x", streams=streams)
+
+
+@pytest.mark.parametrize("erase_size", ["128MiB", "4GiB"])
+def test_no_image_of_eraseblocks_that_no_flash_has(tmp_path, erase_size, capsys):
+    image = tmp_path / "image"
+    (tmp_path / "tree").mkdir()
+    assert main(["mkfs", str(tmp_path / "tree"), "-o", str(image), "--erase-size", erase_size, "-q"]) == 1
+    assert "larger than that of any flash" in capsys.readouterr().err and not image.exists()
