@@ -32,12 +32,12 @@ def new_file(path: Path, *, streams: bool = False) -> Iterator[BinaryIO]:
         whole = part.open("xb")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
-    with whole as file:
-        try:
+    try:
+        with whole as file:
             yield file
-            if path.exists():
-                shutil.copymode(path, part)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        if path.exists():
+            shutil.copymode(path, part)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

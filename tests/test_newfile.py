@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,13 @@ def test_a_failure_leaves_what_was_there(tmp_path):
         file.write(b"half")
         raise ZeroDivisionError
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["f"]
+
+
+def test_it_is_whole_before_it_takes_its_place(tmp_path, monkeypatch):
+    seen, replace = [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda part, path: seen.append(part.read_bytes()) or replace(part, path))
+    write(tmp_path / "f", b"new")
+    assert seen == [b"new"]
 
 
 def test_a_file_beside_it_is_not_ours(tmp_path):
