@@ -15,9 +15,9 @@ STEP = 16
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
+def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
-    return lambda target: build.library(target, folder)
+    return lambda target: build.shared_object(target, folder)
 
 
 def replay(*arguments):
@@ -28,18 +28,18 @@ def replay(*arguments):
 
 
 @pytest.mark.parametrize("target", build.TARGETS)
-def test_the_corpus(library, target):
+def test_the_corpus(compiled, target):
     files = sorted((CORPUS / target).iterdir())
     assert files
-    assert replay(library(target), "corpus", *files) == len(files)
+    assert replay(compiled(target), "corpus", *files) == len(files)
 
 
 @pytest.mark.parametrize("target", ["read", "recover"])
-def test_every_field(library, tmp_path, target):
+def test_every_field(compiled, tmp_path, target):
     for name, data in seeds.bases():
         (tmp_path / name).write_bytes(data)
     step = STEP if target == "read" else 10 * STEP
-    assert replay(library(target), "fields", step, *sorted(tmp_path.iterdir())) > 4000
+    assert replay(compiled(target), "fields", step, *sorted(tmp_path.iterdir())) > 4000
 
 
 def test_cost_grows_with_the_medium(tmp_path):

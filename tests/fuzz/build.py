@@ -1,4 +1,4 @@
-"""Compiles the targets: with clang and sanitizers for fuzzing, or as bare libraries for replay.py."""
+"""Compiles the targets: with clang and sanitizers for fuzzing, or as bare shared objects for replay.py."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def _run(*command: object) -> None:
     subprocess.run([str(part) for part in command], check=True)
 
 
-def library(target: str, folder: Path) -> Path:
-    """A shared library of one target whose C core is found when it is loaded."""
+def shared_object(target: str, folder: Path) -> Path:
+    """A shared object of one target whose C core is found when it is loaded."""
     out = folder / f"{target}.so"
     sources = [HERE / name for name in (f"target_{target}.c", *HARNESS)]
     _run(os.environ.get("CC", "gcc"), *COMMON, "-O1", "-shared", "-fPIC", *sources, "-o", out)
