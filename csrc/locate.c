@@ -18,6 +18,7 @@
 #define COPY_MIN_BYTES (256u << 10) /* of a file system of which a copy follows: less is what a cut collection leaves */
 #define COPY_MIN_NODES 8u
 #define COPY_TRIALS 16u
+#define COPY_PART 4u /* of the first one's nodes, that a copy which was written to since still has in their places */
 #define PROBES_MAX 64u /* of the table of keys: where numbers were chosen to collide, some sightings say nothing */
 
 struct sighting {
@@ -176,10 +177,65 @@ static int is_copy(const struct survey *v, uint32_t from, uint32_t second, uint3
     return 1;
 }
 
+/* Twins: two equal nodes; those one and the same distance apart. */
+struct twins {
+    uint32_t apart;
+    uint32_t count;
+    uint32_t first, end; /* of those behind: from where to where, absolute */
+};
+
+/* The one distance at which most of them stand in a row. */
+static void note_twin(const struct survey *v, uint32_t older, uint32_t newer, struct twins *row, struct twins *best)
+{
+    uint32_t apart = v->seen[newer].at - v->seen[older].at;
+    if (apart < COPY_MIN_BYTES || apart % GRID_MIN_BYTES)
+        return;
+    if (apart != row->apart)
+        *row = (struct twins){.apart = apart};
+    row->count++;
+    if (row->count > (apart == best->apart ? 1 : COPY_PART) * best->count) /* of several copies the next one */
+        *best = *row;
+}
+
+/* All of that distance. v->slots hold the first of each key. */
+static void count_twins(const struct survey *v, uint32_t from, uint32_t to, struct twins *t)
+{
+    t->count = 0;
+    for (uint32_t i = from; i < to; i++) {
+        const struct sighting *one = &v->seen[i];
+        uint32_t slot = one->ino ? slot_of(v, one) : JX_NONE;
+        if (slot == JX_NONE || v->slots[slot] == JX_NONE)
+            continue;
+        const struct sighting *older = &v->seen[v->slots[slot]];
+        if (one->at - older->at != t->apart || one->identity != older->identity)
+            continue;
+        if (!t->count++)
+            t->first = one->at;
+        t->end = one->end;
+    }
+}
+
+/* Where a copy starts that was written to since, or of which the first was; to: there is none. A collection that a cut
+ * stopped leaves twins too, but of no more than an eraseblock. */
+static uint32_t changed_copy(const struct survey *v, uint32_t from, uint32_t to, struct twins *t)
+{
+    if (t->count < COPY_MIN_NODES)
+        return to;
+    count_twins(v, from, to, t);
+    uint32_t length = t->end - t->first, start = v->seen[from].at + t->apart, second = from;
+    if (length <= COPY_MIN_BYTES || length > t->apart)
+        return to;
+    while (second < to && v->seen[second].at < start)
+        second++;
+    uint32_t grid = uncrossed(v, from, second, v->seen[from].at);
+    return t->count >= (second - from) / COPY_PART && length > 2 * grid ? second : to;
+}
+
 /* Where, in [from, to) of one class, the next file system starts; to: nowhere. */
 static uint32_t next_start(struct survey *v, uint32_t from, uint32_t to)
 {
     uint32_t low = from, high = JX_NONE, conflicts = 0, left = 0, right = 0, first = JX_NONE, trials = 0;
+    struct twins row = {0}, twins = {0};
     memset(v->slots, 0xff, ((size_t)v->mask + 1) * sizeof(*v->slots));
     for (uint32_t i = from; i < to; i++) {
         const struct sighting *one = &v->seen[i];
@@ -196,6 +252,8 @@ static uint32_t next_start(struct survey *v, uint32_t from, uint32_t to)
             return i - (first - from);
         if (older == JX_NONE)
             v->slots[slot] = i;
+        else if (v->seen[older].identity == one->identity)
+            note_twin(v, older, i, &row, &twins);
         int conflict = older != JX_NONE && v->seen[older].identity != one->identity;
         if (conflict && high == JX_NONE)
             high = i;
@@ -208,7 +266,7 @@ static uint32_t next_start(struct survey *v, uint32_t from, uint32_t to)
     }
     uint32_t fewer = left < right ? left : right;
     if (!(conflicts >= 2 && conflicts >= fewer / 2) && !(conflicts >= 8 && conflicts >= fewer / 8))
-        return to;
+        return changed_copy(v, from, to, &twins);
     uint32_t at = border(v, from, low, high);
     return at ? at : to;
 }

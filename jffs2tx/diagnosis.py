@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -53,6 +54,12 @@ FORMATS: tuple[tuple[bytes, int, str, str], ...] = (
     (b"\x01\x00\x00\x00\x01\x00\x00\x00\xff\xff", 0, "YAFFS2", "a YAFFS tool reads it"),
 )
 
+#: Of what has neither name nor number: names with values one behind the other, and what a program prints. An eraseblock
+#: whose erasure was cut short holds nodes still, or bits that are no text.
+_VARIABLES = re.compile(rb"(?:[A-Za-z_][\w.]*=[ -~]*\0){3}")
+_TEXT = re.compile(rb"[ -~]{16,}")
+ENOUGH_TEXTS = 4
+
 
 def _halves_swapped(data: bytes) -> bytes:
     return _swapped("H", data)
@@ -82,10 +89,14 @@ TRANSFORMS: tuple[tuple[str, Callable[[bytes], bytes], str], ...] = (
 )
 
 
-def known_format(view: View, at: int) -> str | None:
-    """What is known to start so, at a byte of data."""
-    found = _format_at(view, at)
-    return found[0] if found else None
+def known_format(view: View, at: int, end: int) -> str | None:
+    """What stands, without a node of JFFS2, in these bytes of data, if that is known."""
+    if found := _format_at(view, at):
+        return found[0]
+    data = view.data(at, min(end - at, SAMPLE_BYTES))
+    if _VARIABLES.search(data):
+        return "a boot loader's environment"
+    return "a program" if len(_TEXT.findall(data)) >= ENOUGH_TEXTS else None
 
 
 def why_nothing(view: View) -> str:

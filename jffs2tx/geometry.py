@@ -46,6 +46,17 @@ def find_geometry(path: str, size: int, seen: Probe, given: Given, guesses: list
     return Geometry("nand", device_size, erase_size, page_size, subpage_size, OOB_AVAIL_BYTES)
 
 
+def check_erase_size_shown(path: str, seen: Probe, erase_size: int) -> None:
+    """Raises GeometryError where the size was found against what many cleanmarkers show: no guess to write by."""
+    if seen.is_certain or seen.cleanmarkers < ENOUGH_CLEANMARKERS:
+        return
+    raise GeometryError(
+        f"not all of {seen.cleanmarkers} cleanmarkers stand at multiples of {exact_size(erase_size)}, the eraseblock "
+        "that its nodes allow: to write to it, say --erase-size",
+        path=path,
+    )
+
+
 def new_geometry(path: str, erase_size: int, page_size: int | None, size: int | None) -> Geometry:
     """Of an image that is to be made at this path; size None: 0, yet to be found. Raises GeometryError."""
     check_page_size(path, page_size)

@@ -15,7 +15,7 @@ from jffs2tx.device import Flash, Geometry, Oob
 from jffs2tx.errors import Busy, GeometryError, IsADirectory, Refused
 from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
-from jffs2tx.geometry import Given, check_page_size, find_geometry
+from jffs2tx.geometry import Given, check_erase_size_shown, check_page_size, find_geometry
 from jffs2tx.locate import Location, check_window, locate
 from jffs2tx.mounts import MTD_BLOCK_MAJOR
 from jffs2tx.oob import SIZE_MAX_BYTES, Dump, find_dump
@@ -36,6 +36,7 @@ class Image:
         guesses: list[str],
         lock: ExitStack,
         *,
+        writable: bool = True,
         assumed_subpage: int | None = None,
         oob: Oob | None = None,
         seen: Probe | None = None,
@@ -48,6 +49,7 @@ class Image:
         self.endian = endian
         #: Sentences about what neither the caller nor the medium said.
         self.guesses = guesses
+        self.writable = writable
         #: The subpage in bytes where it was assumed: an image file does not tell.
         self.assumed_subpage = assumed_subpage
         #: What follows each page in the file, which is a dump then.
@@ -82,6 +84,11 @@ class Image:
         )
         self._open.callback(fs.close)
         return fs
+
+    def check_writable(self) -> None:
+        """Raises Refused where it was opened to be only read."""
+        if not self.writable:
+            raise Refused("was opened to be read only; for changes: jffs2tx.open(…, writable=True)", path=self.path)
 
     def close(self) -> None:
         self._open.close()
@@ -136,6 +143,8 @@ def open_image(
             given = Given(erase_size, dump.page_size, device_size, subpage_size)
         view = location.view
         geometry = find_geometry(path, view.size, seen, given, guesses)
+        if writable and given.erase is None:
+            check_erase_size_shown(path, seen, geometry.erase_size)
         order = find_endian(path, seen, guesses, endian)
         if location.room and writable and geometry.size != view.size:
             raise GeometryError(
@@ -152,6 +161,7 @@ def open_image(
             order,
             guesses,
             undo.pop_all(),
+            writable=writable,
             assumed_subpage=assumed,
             oob=oob,
             seen=seen,
@@ -204,7 +214,16 @@ def _open_device(path: str, writable: bool, given: Given, endian: str | None) ->
         sizes = {"eraseblock": given.erase, "page": given.page, "device": given.device, "subpage": given.subpage}
         mtd.check_given(path, flash.geometry, sizes)
         order = mtd.find_endian(path, flash, endian, guesses)
-        return Image(path, flash, order, guesses, undo.pop_all(), mounted=mounted, reader=running_kernel())
+        return Image(
+            path,
+            flash,
+            order,
+            guesses,
+            undo.pop_all(),
+            writable=writable,
+            mounted=mounted,
+            reader=running_kernel(),
+        )
 
 
 def _check_mount(path: str, mounted: str | None) -> None:

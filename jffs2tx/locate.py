@@ -60,7 +60,8 @@ class Location:
 
 def locate(path: str, view: View, offset: int | None, length: int | None, guesses: list[str]) -> Location:
     """view: from offset on, or the whole file; with length so much of it. Raises FormatError, GeometryError."""
-    parts = [_part(view, found) for found in view.locate()] if view.size else []
+    finds = view.locate() if view.size else []
+    parts = [_part(view, found) for found in finds]
     whole = len(view.content)
     if not parts and not view.is_erased:
         raise FormatError(_nothing(path, view), path=path)
@@ -68,13 +69,14 @@ def locate(path: str, view: View, offset: int | None, length: int | None, guesse
         if len(parts) > 1:
             guesses.append(f"{_listed(parts)} in the length that is given are read as one")
         return Location(view, tuple(parts), True, view.offset + view.length == whole)
-    start, end = _extent(view, view.locate())
+    start, end = _extent(view, finds)
     if offset is not None and start:
         raise FormatError(f"no JFFS2 starts at {offset:#x}: {_listed(parts)}", path=path)
     used = View(view.content, view.place(start), _raw_length(view, start, end), view.page_size, view.oob_size)
     is_all = used.offset == 0 and used.length == whole
     if not is_all:
         guesses.append(_said(view, used, parts, offset))
+    guesses += _strays(view, finds[0], start, end)
     return Location(used, tuple(parts), is_all or offset is not None, used.offset + used.length == whole)
 
 
@@ -85,6 +87,18 @@ def _said(view: View, used: View, parts: list[Part], offset: int | None) -> str:
     if offset is not None:
         return f"length {exact_size(used.length)} (behind it stands something else)"
     return f"JFFS2 at {used.offset:#x}, {exact_size(used.length)}, in a file of {exact_size(len(view.content))}"
+
+
+def _strays(view: View, first: Found, start: int, end: int) -> list[str]:
+    """What has no node and is taken for the file system's own all the same, at either end of it."""
+    taken = "is taken for eraseblocks that a power cut left"
+    said = []
+    used, foreign = view.first_used(start), view.first_used(first.end + -(first.end - start) % _grid(first))
+    if first.start - used >= _grid(first):
+        said.append(f"what stands at {view.place(used):#x}, before the first node, {taken}")
+    if end - foreign >= _grid(first):
+        said.append(f"what stands at {view.place(foreign):#x}, behind the last node, {taken}")
+    return said
 
 
 def _listed(parts: list[Part]) -> str:
@@ -139,7 +153,7 @@ def _start(view: View, first: Found) -> int:
         return start
     if used >= start:
         return 0
-    if start - used > _stray_bytes(first) or known_format(view, used) is not None:
+    if start - used > _stray_bytes(first) or known_format(view, used, start) is not None:
         return start
     if first.erase_size or start % GRID_BYTES == 0:
         return 0
@@ -153,7 +167,7 @@ def _start(view: View, first: Found) -> int:
 def _is_its_end(view: View, foreign: int, start: int, first: Found) -> bool:
     """Whether what stands behind the last node, up to the file's end, can be of the same file system: whole eraseblocks
     that a cut left, or a node that the file's end cuts off."""
-    if view.size - foreign > _stray_bytes(first) or known_format(view, foreign) is not None:
+    if view.size - foreign > _stray_bytes(first) or known_format(view, foreign, view.size) is not None:
         return False
     return (view.size - start) % GRID_BYTES == 0 or view.data(foreign, len(MAGICS[0])) in MAGICS
 

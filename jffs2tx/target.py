@@ -58,13 +58,15 @@ class Target:
         """Changes that land all at once by its commit(). mtime: of what is made; now, if not given.
 
         readers: names of the table in jffs2tx.readers, those who must see wholly the old or wholly the new tree; of a
-        device the running kernel, if not given.
+        device the running kernel, if not given. Raises Refused where the target was not opened as writable.
         """
+        self.image.check_writable()
         made = int(time.time()) if mtime is None else mtime
         return Transaction(self.image.flash, self.tree, made, named(tuple(readers) or (self.image.reader,)), strategy)
 
     def recover(self) -> Recovery:
-        """Finishes or clears what a power cut left. Idempotent."""
+        """Finishes or clears what a power cut left. Idempotent. Raises Refused where it was not opened as writable."""
+        self.image.check_writable()
         return recover(self.image.flash, endian=self.image.endian)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+import jffs2tx
 from jffs2tx.errors import FormatError, GeometryError, IsADirectory, Refused
 from jffs2tx.image import open_image
 
@@ -127,6 +128,16 @@ def test_a_nor_without_cleanmarkers_is_doubted(written):
         assert image.guesses == ["bit-writable NOR (though it has no cleanmarkers; --page-size says that it is a NAND)"]
 
 
+def test_cleanmarkers_at_no_multiples_are_nothing_to_write_by(written):
+    """Eraseblocks of 96 KiB, and a node across each multiple of 32 KiB: found by guess, and read by it."""
+    nodes = [inode(number, 1, bytes([number]) * 4000) for number in range(2, 242)]
+    path = written(medium_of(*[block(*nodes[at : at + 24], size=96 * KIB) for at in range(0, 240, 24)]))
+    with open_image(path) as image:
+        assert any(guess.startswith("erase size") for guess in image.guesses)
+    with pytest.raises(GeometryError, match=r"not all of 10 cleanmarkers stand at multiples .* say --erase-size"):
+        open_image(path, writable=True)
+
+
 def test_what_is_given_is_no_guess(written):
     path = written(block(inode(2, 1), clean=False) * 2)
     with open_image(path, erase_size=64 * KIB, page_size=2048, device_size=1 << 20, endian="little") as image:
@@ -237,6 +248,15 @@ def test_one_writer_at_a_time(written):
             open_image(path, writable=True)
         open_image(path).close()
     open_image(path, writable=True).close()
+
+
+def test_what_was_opened_to_be_read_takes_no_changes(written):
+    path = written(medium_of())
+    with jffs2tx.open(path) as fs:
+        with pytest.raises(Refused, match="writable=True"):
+            fs.transaction()
+        with pytest.raises(Refused, match="writable=True"):
+            fs.recover()
 
 
 def test_nothing_is_written_by_opening(written):

@@ -1,9 +1,11 @@
 """A file system is found wherever it stands in a file; writing to a part of a file must be said."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
+import jffs2tx
 from jffs2tx.cli import main
 from jffs2tx.errors import FormatError, GeometryError, Refused
 from jffs2tx.image import open_image
@@ -16,6 +18,7 @@ EXPECTED = all_expectations()
 NOISE = random.Random(5).randbytes(1 << 20)
 SQUASHFS = b"hsqs" + NOISE[: 200 * KIB - 4]
 ONE = {b"a": b"content of a" * 500, b"dir": None, b"dir/one": b"1" * 5000}
+MANY = {b"file%d" % number: NOISE[number * 100 : number * 100 + 16_000] for number in range(40)}
 TWO = {b"a": b"another a" * 700, b"dir": None, b"dir/two": b"2" * 6000, b"z": b"z"}
 
 
@@ -97,7 +100,29 @@ def test_what_a_cut_leaves_at_either_end_belongs_to_it(nor, written):
     """An eraseblock half erased is dirt, not another file."""
     path = written(NOISE[: 16 * KIB], nor["one"], NOISE[: 16 * KIB])
     assert found(path) == (0, 32 * KIB + len(nor["one"]), files(ONE))
-    open_image(path, writable=True).close()
+    with open_image(path, writable=True) as image:
+        assert image.guesses == [
+            "what stands at 0x0, before the first node, is taken for eraseblocks that a power cut left",
+            "what stands at 0x84000, behind the last node, is taken for eraseblocks that a power cut left",
+        ]
+
+
+ENVIRONMENT = b"\x12\x34\x56\x78bootdelay=3\0baudrate=115200\0bootcmd=run flash\0\0"
+LOADER = NOISE[: 8 * KIB] + b"".join(b"Loading from flash at %x\n\0" % at for at in range(9)) + NOISE[: 4 * KIB]
+
+
+@pytest.mark.parametrize("what", [ENVIRONMENT, LOADER], ids=["environment", "loader"])
+def test_one_block_of_a_boot_loader_is_not_its_own(nor, written, what):
+    one = what.ljust(16 * KIB, b"\xff")
+    path = written(one, nor["one"])
+    assert found(path) == (16 * KIB, len(nor["one"]), files(ONE))
+    with pytest.raises(Refused, match="--offset 0x4000 --length 0x80000"):
+        open_image(path, writable=True)
+    last = nor["one"][: -16 * KIB]
+    path = written(last, one)
+    assert found(path) == (0, len(last), files(ONE))
+    with pytest.raises(Refused, match="--offset 0x0 --length 0x7c000"):
+        open_image(path, writable=True)
 
 
 def test_an_image_that_was_cut_short_is_still_whole(nor, written):
@@ -154,6 +179,36 @@ def test_two_copies_of_one(nor, written):
     """As a board has it that keeps two systems."""
     path = written(nor["one"], nor["one"])
     assert found(path) == (0, len(nor["one"]), files(ONE))
+
+
+@pytest.fixture(scope="module", params=[NOR, NAND], ids=["nor", "nand"])
+def system(request):
+    """Of 40 files, 16 KB each, and the options it is opened with."""
+    page = {"page_size": 2048} if request.param is NAND else {}
+    return built(MANY, replace(request.param, size=2 << 20)), page
+
+
+@pytest.mark.parametrize("changed", [0, 1], ids=["the first changed", "the second changed"])
+@pytest.mark.parametrize("behind", [b"", b"\xff" * 256 * KIB])
+def test_two_copies_of_which_one_was_changed(system, written, tmp_path, changed, behind):
+    """A board that keeps two systems, after the upgrade of one."""
+    one, page = system
+    path = written(one, behind, one)
+    starts = [0, len(one) + len(behind)]
+    where = {"offset": starts[changed], "length": len(one)}
+    with jffs2tx.open(path, writable=True, **where, **page) as fs, fs.transaction() as tx:
+        for number in range(0, 40, 5):
+            tx.put(b"file%d" % number, NOISE[number : number + 20_000])
+        tx.put(b"new", b"new")
+        tx.commit()
+    with open_image(path, **page) as image:
+        assert [part.offset for part in image.location.parts] == starts
+    new = {b"file%d" % number: NOISE[number : number + 20_000] for number in range(0, 40, 5)}
+    for which, start in enumerate(starts):
+        expected = MANY | new | {b"new": b"new"} if which == changed else MANY
+        assert found(path, offset=start, **page)[2] == expected
+    with pytest.raises(Refused, match="--offset"):
+        open_image(path, writable=True, **page)
 
 
 @needs_mkfs
