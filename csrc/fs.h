@@ -174,6 +174,8 @@ int jx_digest(jx_fs *fs, const struct jx_known_contents *known, uint8_t out[16])
 
 /* twins.c: of nodes that are the same, all that read well are needed if one is. JX_ENOMEM, or what reading returns. */
 int jx_need_twins(struct jx_fs *fs);
+/* Whether all that is needed of a block stands, good, in the other one too: 1, 0, or JX_ENOMEM. */
+int jx_stands_in(const struct jx_fs *fs, const struct jx_block *block, const struct jx_block *other);
 
 /* space.c */
 int jx_space_account(struct jx_fs *fs);

@@ -55,6 +55,7 @@
     X(settled_early, "the SETTLED tag is written before the superseded bits are cleared") \
     X(live_settles, "of a live device what the commit superseded is cleared at once") \
     X(moved_unflushed, "a commit block is erased before the copy of its set is on the medium") \
+    X(other_commit_erased, "of two blocks that hold the set one is erased, whatever stands behind it") \
     X(commits_last, "commit blocks are erased after what they name") \
     X(one_round, "recover erases once, though that makes other blocks dead") \
     X(tag_trusted, "recover takes a commit block for settled without looking behind its tag") \

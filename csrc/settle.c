@@ -145,11 +145,15 @@ int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
     return err < 0 ? err : JX_OK;
 }
 
-static const struct jx_block *commit_block_of(const struct jx_fs *fs)
+/* The first one that shows its set and does not start at `but`. */
+static const struct jx_block *commit_block_of(const struct jx_fs *fs, uint32_t but)
 {
-    for (uint32_t b = 0; b < fs->block_count; b++)
-        if (fs->blocks[b].tag == JX_TAG_COMMIT && !fs->blocks[b].worn && fs->blocks[b].txid == fs->status.txid && jx_shows_content(fs, &fs->blocks[b]))
-            return &fs->blocks[b];
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        if (block->tag == JX_TAG_COMMIT && !block->worn && block->txid == fs->status.txid && block->offset != but &&
+            jx_shows_content(fs, block))
+            return block;
+    }
     return NULL;
 }
 
@@ -225,7 +229,7 @@ static int settle_on(struct jx_txn *txn, jx_fs *fresh)
     if (err)
         return err;
     if (settled_at == JX_NONE)
-        return jx_relocate(fresh, commit_block_of(fresh), &count);
+        return jx_relocate(fresh, commit_block_of(fresh, JX_NONE), &count);
     return say_settled(txn, settled_at);
 }
 
@@ -265,18 +269,21 @@ static int erase_dirty(struct jx_fs *fs, int commits_only)
     return err < 0 ? err : erased;
 }
 
-/* Commit blocks that are not the firm one; how many, or an error. */
+/* Commit blocks of which all stands in the firm one; how many, or an error. Behind the set of another a kernel may have gone
+ * on, if a cut left both. */
 static int erase_others(struct jx_fs *fs, uint32_t firm)
 {
+    const struct jx_block *kept = &fs->blocks[firm / fs->flash->geo.erase_size_bytes];
     int erased = 0, err = JX_OK;
     uint8_t *buf = malloc(fs->flash->geo.erase_size_bytes);
     if (!buf)
         return JX_ENOMEM;
     for (uint32_t b = 0; b < fs->block_count && err >= 0; b++) {
         const struct jx_block *block = &fs->blocks[b];
-        if (block->tag != JX_TAG_COMMIT || block->offset == firm)
+        if (block->tag != JX_TAG_COMMIT || block == kept)
             continue;
-        err = jx_reclaim(fs, block->offset, buf);
+        int twin = JX_MUTANT(other_commit_erased) ? 1 : jx_stands_in(fs, block, kept);
+        err = twin > 0 ? jx_reclaim(fs, block->offset, buf) : twin;
         erased += err > 0;
     }
     free(buf);
@@ -286,7 +293,7 @@ static int erase_others(struct jx_fs *fs, uint32_t firm)
 /* One step; the next one sees the medium anew. */
 static int finish_committed(struct jx_fs *fs, uint32_t *firm, struct jx_recovery *out)
 {
-    const struct jx_block *block = commit_block_of(fs);
+    const struct jx_block *block = commit_block_of(fs, JX_NONE);
     if (*firm == JX_NONE) {
         uint32_t at;
         int done = jx_firm_commit(fs, block, &at);
@@ -299,9 +306,11 @@ static int finish_committed(struct jx_fs *fs, uint32_t *firm, struct jx_recovery
         err = jx_clear_superseded(fs, fs->status.txid, &out->bits_cleared);
     else if (err > 0)
         return JX_OK;
-    uint32_t at = jx_holds_datum(fs, block) ? place_for_tag(fs, block) : JX_NONE;
     if (err)
         return err;
+    const struct jx_block *other = commit_block_of(fs, *firm); /* while the firm one holds the set */
+    block = other ? other : block;
+    uint32_t at = jx_holds_datum(fs, block) ? place_for_tag(fs, block) : JX_NONE;
     if (at != JX_NONE)
         return settle_in_place(fs, block, at);
     err = jx_relocate(fs, block, &out->nodes_moved);

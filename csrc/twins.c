@@ -60,3 +60,40 @@ int jx_need_twins(struct jx_fs *fs)
     free(good);
     return err;
 }
+
+/* ---- one block of two ---------------------------------------------------------------- */
+
+/* Whether one of n nodes, sorted by what they are, is the twin of node. */
+static int has_twin(const struct jx_fs *fs, const uint32_t *sorted, uint32_t n, uint32_t node)
+{
+    uint32_t low = 0;
+    while (low < n) {
+        uint32_t middle = low + (n - low) / 2;
+        int c = by_what_it_is(fs->nodes, sorted[middle], node);
+        if (!c)
+            return 1;
+        if (c < 0)
+            low = middle + 1;
+        else
+            n = middle;
+    }
+    return 0;
+}
+
+int jx_stands_in(const struct jx_fs *fs, const struct jx_block *block, const struct jx_block *other)
+{
+    uint32_t *good = malloc(((size_t)other->node_count + 1) * sizeof(*good)), n = 0;
+    if (!good)
+        return JX_ENOMEM;
+    for (uint32_t i = other->first_node; i < other->first_node + other->node_count; i++)
+        if (fs->nodes[i].verdict == JX_V_GOOD && jx_is_content(fs->nodes[i].nodetype))
+            good[n++] = i;
+    int all = jx_sort(good, n, by_what_it_is, fs->nodes);
+    if (!all)
+        all = 1;
+    for (uint32_t i = block->first_node; i < block->first_node + block->node_count && all > 0; i++)
+        if (fs->nodes[i].needed)
+            all = has_twin(fs, good, n, i);
+    free(good);
+    return all;
+}

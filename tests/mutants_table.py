@@ -66,6 +66,7 @@ CAUGHT_BY = {
     "settled_early": (_WRITTEN + "settled_says_only_what_is",),
     "live_settles": ("tests/test_live.py::test_only_empty_blocks_are_touched[nor:flip:replace]",),
     "moved_unflushed": (_CUT + "[nand512:seal:replace]",),
+    "other_commit_erased": (_UNFINISHED + "what_a_kernel_wrote_behind_either_of_two_sets_stays",),
     "commits_last": (_UNFINISHED + "a_stale_commit_block_is_erased_before_anything_else",),
     "one_round": (_CUT + "[nand512:seal:replace]", _CUT + "[nor:flip:recreated]"),
     "tag_trusted": ("tests/test_recover.py::test_a_block_that_starts_otherwise_is_read_whole[nor-a commit tag]",),

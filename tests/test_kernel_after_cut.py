@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
+from jffs2tx._ffi import check, lib
+from jffs2tx.device import Flash
 from jffs2tx.errors import Jffs2txError, NoSpace, StrategyError
 from jffs2tx.faults.trees import facts_on
 from jffs2tx.filesystem import FileSystem
@@ -45,6 +47,7 @@ NO_SUMMARY_EVERY = 2
 EXPECTED = (*TORN, *HALF_CLEARED, r"jffs2: warning: \(\d+\) jffs2_sum_write_data: Not enough space for summary")
 
 _TYPES = {"reg": "file", "lnk": "link", "chr": "char", "blk": "block", "sock": "socket"}
+TWICE = "+recover.c"  # in the token of an image that a second cut has made
 OURS = "kernel "  # how the names that the kernel makes start
 TIME = trees.LATER
 
@@ -192,6 +195,25 @@ def state_after_cut(sample: Sample) -> str:
         return fs.status.state
 
 
+def cut_in_recover(sample: Sample) -> Sample | None:
+    """The same with a second cut, in recover, that leaves two blocks with the set of the commit; None: no cut does."""
+    with simulated(sample.geometry, State(sample.image, sample.cleanmarkers)) as flash:
+        recover(flash)
+        for cut in range(lib.jx_sim_op_count(flash.handle), 0, -1):
+            with Flash.memory(sample.geometry) as after:
+                check(lib.jx_crash_build(flash.handle, cut, lib.JX_F1_CUT, 0, after.handle))
+                if commit_blocks(after) == 2:
+                    state, token = state_of(after), f"{sample.token}{TWICE}{cut}"
+                    return replace(sample, token=token, image=state.image, cleanmarkers=state.markers)
+    return None
+
+
+def commit_blocks(flash: Flash) -> int:
+    with FileSystem(flash) as fs:
+        blocks = lib.jx_fs_blocks(fs.handle)
+        return sum(blocks[i].tag == lib.JX_TAG_COMMIT for i in range(lib.jx_fs_block_count(fs.handle)))
+
+
 def stories() -> list[Story]:
     found: list[Story] = []
     able = [case for case in cases() if case.endian == "little" and case.scenario != "empty" and case.what.scale == 1]
@@ -201,6 +223,8 @@ def stories() -> list[Story]:
         for sample in picked:
             number = len(found)
             state = state_after_cut(sample)
+            if state == "committed":
+                sample = cut_in_recover(sample) or sample
             kernel = "nosummary" if number % NO_SUMMARY_EVERY and may_be_first(sample, state) else "stock"
             churns = number % CHURN_EVERY == 0
             again = number // 2 % 2 == 0 and not case.what.tight
@@ -309,6 +333,7 @@ def test_a_kernel_at_work_between_cut_and_recovery(lab, tmp_path):  # noqa: F811
     print(summary(told, len(faults)))
     assert not faults, f"{len(faults)} of {len(told)}:\n" + "\n\n".join(faults[:10])
     assert {story.sample.seen for story in told} == {"old", "new"} and {story.again for story in told} == {True, False}
+    assert any(TWICE in story.sample.token for story in told)
     assert {story.kernel for story in told} == {"stock", "nosummary"} and len(told) >= (200 if WHOLE else 10)
 
 
@@ -320,6 +345,7 @@ def summary(told: list[Story], faults: int) -> str:
         f"{len(told)} crash images ({count(lambda story: story.sample.seen)} tree; "
         f"{count(lambda story: story.transaction.geometry)}; {count(lambda story: story.transaction.strategy)}; "
         f"{count(lambda story: story.kernel)} kernel; {sum(not s.sample.token.endswith('.t0') for s in told)} torn; "
+        f"{sum(TWICE in story.sample.token for story in told)} cut again in recover; "
         f"{sum(story.churns for story in told)} filled up and emptied); "
         f"then {sum(s.again for s in told)} upgraded again, {sum(not s.again for s in told)} recovered: {faults} faults"
     )

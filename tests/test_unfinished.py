@@ -1,5 +1,7 @@
 """What follows a cut or a failure: the next transaction, the order of clearing, what commit says."""
 
+from functools import partial
+
 import pytest
 
 from jffs2tx._ffi import check, ffi, lib
@@ -60,20 +62,30 @@ def test_the_next_upgrade_lands_after_any_cut(geometry, strategy):
     assert seen >= {"staged", "committed", "settled"}
 
 
-def kernel_sets_an_attribute(flash, value):
-    """As do_jffs2_setxattr: datum and reference behind the set in the commit block, where the kernel goes on."""
-    geometry = flash.geometry
+def ends_of_commits(flash):
+    """Where a kernel goes on behind each commit block's set."""
+    unit = max(4, flash.geometry.write_size)
     with FileSystem(flash) as fs:
-        ino = fs.stat("a").ino
         blocks = lib.jx_fs_blocks(fs.handle)
-        commit = next(blocks[i] for i in range(fs.space.blocks) if blocks[i].tag == lib.JX_TAG_COMMIT)
-        at = commit.offset + -(-commit.free_from // max(4, geometry.write_size)) * max(4, geometry.write_size)
-    nodes = build(NodeType.XATTR, "little", xid=1, version=1, xprefix=1, name=b"k", value=value)
-    nodes += build(NodeType.XREF, "little", ino=ino, xid=1, xseqno=2)
+        commits = [blocks[i] for i in range(fs.space.blocks) if blocks[i].tag == lib.JX_TAG_COMMIT]
+        return [block.offset + -(-block.free_from // unit) * unit for block in commits]
+
+
+def kernel_writes(flash, at, nodes):
+    geometry = flash.geometry
     nodes += bytes(-len(nodes) % geometry.write_size)
     image = bytearray(flash.read(0, geometry.size))
     image[at : at + len(nodes)] = nodes
     return Flash.simulator(geometry, bytes(image))
+
+
+def kernel_sets_an_attribute(flash, value):
+    """As do_jffs2_setxattr: datum and reference behind the set in the commit block, where the kernel goes on."""
+    with FileSystem(flash) as fs:
+        ino = fs.stat("a").ino
+    nodes = build(NodeType.XATTR, "little", xid=1, version=1, xprefix=1, name=b"k", value=value)
+    nodes += build(NodeType.XREF, "little", ino=ino, xid=1, xseqno=2)
+    return kernel_writes(flash, ends_of_commits(flash)[0], nodes)
 
 
 def attribute(flash):
@@ -102,6 +114,42 @@ def test_an_attribute_that_a_kernel_put_behind_the_set_is_not_moved(geometry, st
                     assert attribute(after) == {b"user.k": value}, (cut, tear)
                     recover(after)
                     assert attribute(after) == {b"user.k": value} and state(after) == "settled", (cut, tear)
+
+
+def cut_in_recover(flash):
+    """Every state in which two blocks hold the set of a commit."""
+    for cut in cuts(flash):
+        after = crash(flash, cut)
+        if state(after) == "committed":
+            sim = Flash.simulator(flash.geometry, after.read(0, flash.geometry.size))
+            recover(sim)
+            yield from (twice for twice in map(partial(crash, sim), cuts(sim)) if len(ends_of_commits(twice)) == 2)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "strategy"), [(NAND, "swap"), (NAND, "lift"), (NOR_ECC[1], "swap")], ids=["swap", "lift", "nor-ecc"]
+)
+def test_what_a_kernel_wrote_behind_either_of_two_sets_stays(geometry, strategy):
+    """Cut in recover, a boot that writes, and recover again, which may be cut too."""
+    nodes = inode(99, 1, b"kernel") + bytes(2) + dirent(1, 50, b"k", 99) + bytes(3) + dirent(1, 51, b"a", 0)
+    wanted = {b"d/x": NEW[b"d/x"], b"k": b"kernel"}
+    faults, tears, seen = lib.JX_F1_CUT | lib.JX_F2_PREFIX | lib.JX_F5_ERASE, ffi.new("uint32_t *"), 0
+    for twice in cut_in_recover(upgraded(geometry, strategy)):
+        for at in ends_of_commits(twice):
+            with kernel_writes(twice, at, nodes) as sim:
+                if content(sim) != wanted:  # the set in this block is not committed: a kernel would not go on there
+                    continue
+                seen += 1
+                recover(sim)
+                assert content(sim) == wanted and state(sim) == "settled" and recover(sim).did_nothing
+                for cut in cuts(sim):
+                    lib.jx_crash_tears(sim.handle, cut, faults, tears)
+                    for tear in range(tears[0]):
+                        with crash(sim, cut, faults, tear) as after:
+                            assert content(after) == wanted, (at, cut, tear)
+                            recover(after)
+                            assert content(after) == wanted and state(after) == "settled", (at, cut, tear)
+    assert seen
 
 
 @pytest.mark.parametrize("strategy", ["swap", "seal"])
