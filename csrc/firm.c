@@ -63,7 +63,7 @@ static int program_pages(struct reading *r, uint32_t strategy, uint32_t to)
     const struct jx_geometry *geo = &r->fs->flash->geo;
     uint32_t page = geo->write_size_bytes, end = strategy == JX_SEAL ? geo->erase_size_bytes : end_of_set(r), at = 0;
     int err = JX_OK;
-    if (strategy == JX_LIFT) {
+    if (strategy == JX_LIFT && jx_lift.suits(geo) == JX_OK) { /* a tag may say anything */
         jx_encode_header(r->fs->endian, r->buf, JX_NODE_PADDING, JX_LIFT_BYTES);
         memset(r->buf + JX_HEADER_BYTES, 0xff, JX_LIFT_BYTES - JX_HEADER_BYTES);
         at = page;

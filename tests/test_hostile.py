@@ -5,12 +5,14 @@ import stat
 import pytest
 
 from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.device import Geometry
 from jffs2tx.errors import FormatError
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.format import Compr, NodeType, build
 from jffs2tx.manifest import Manifest
+from jffs2tx.upgrade import recover
 
-from .crafted import ERASE, block, directory, dirent, inode, medium
+from .crafted import ERASE, block, directory, dirent, inode, medium, tag
 
 ROOT = directory(1)
 HUGE = 0xFFFFFFF0
@@ -51,6 +53,17 @@ def test_a_summary_that_names_nothing_first():
 def test_a_first_node_that_refuses_the_mount():
     with pytest.raises(FormatError), FileSystem(medium(block(build(0xE0F0, "little"), start=b""))):
         pass
+
+
+@pytest.mark.parametrize("strategy", [0, 1, 2, 3])
+def test_a_tag_of_a_strategy_that_the_flash_does_not_take(strategy):
+    """Pages of 32 bytes: what lift writes first would have a length below 0."""
+    commit = block(tag(2, 1, strategy=strategy), dirent(1, 2, b"name", 2), inode(2, 1, b"content"), start=b"")
+    geometry = Geometry("nor-ecc", 8 * ERASE, ERASE, 32)
+    flash = medium(commit, block(ROOT), geometry=geometry)
+    assert recover(flash).state == "settled"
+    with FileSystem(flash) as fs:
+        assert fs.read("name") == b"content"
 
 
 # ---- holes ----
