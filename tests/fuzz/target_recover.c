@@ -14,6 +14,32 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 enum { RECOVER, TIDY, DROP, COLLECT, TRANSACTION };
 
+static int is_content(const struct jx_node *n) { return n->verdict == JX_V_GOOD && jx_is_content(n->nodetype); }
+
+static int have_one_version(const struct jx_node *a, const struct jx_node *b)
+{
+    int is_xattr = a->nodetype == JX_NODE_XATTR || a->nodetype == JX_NODE_XREF;
+    return a->nodetype == b->nodetype && a->ino == b->ino && a->version == b->version && (!is_xattr || a->child == b->child);
+}
+
+static int is_same(jx_fs *fs, const struct jx_node *a, const struct jx_node *b)
+{
+    static uint8_t x[FUZZ_ERASE_BYTES], y[FUZZ_ERASE_BYTES];
+    return a->totlen == b->totlen && jx_flash_read(fs->flash, a->offset, x, a->totlen) == JX_OK &&
+           jx_flash_read(fs->flash, b->offset, y, b->totlen) == JX_OK && !memcmp(x, y, a->totlen);
+}
+
+/* Two nodes that differ have one version: where they stand decides which of them counts, and they are moved. */
+static int has_tie(jx_fs *fs)
+{
+    for (uint32_t i = 0; i < fs->node_count; i++)
+        for (uint32_t j = 0; j < i && is_content(&fs->nodes[i]); j++)
+            if (is_content(&fs->nodes[j]) && have_one_version(&fs->nodes[i], &fs->nodes[j]) &&
+                !is_same(fs, &fs->nodes[i], &fs->nodes[j]))
+                return 1;
+    return 0;
+}
+
 /* A name that only a summary speaks of counts as a link until its block goes, and one whose inode has no good node is there
  * as long as any dirent below it. */
 static int is_sound(jx_fs *fs)
@@ -25,7 +51,7 @@ static int is_sound(jx_fs *fs)
     for (uint32_t i = 0; i < fs->name_count && sound; i++)
         if (jx_inode_find(fs, fs->names_of[i].pino)->alive)
             sound = jx_fs_stat(fs, fs->names_of[i].ino, &st) == JX_OK && fs->map.meta != JX_NONE;
-    return sound;
+    return sound && !has_tie(fs);
 }
 
 /* 1 where there is a tree. *sound: it must stay. */
