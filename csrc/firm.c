@@ -47,11 +47,30 @@ static uint32_t end_of_set(const struct reading *r)
     return end;
 }
 
+/* A tag may say anything: where flip has its headers there are none if a node stands there. */
+static int is_flipped(const struct reading *r, uint32_t strategy)
+{
+    for (uint32_t i = 0; i < r->fs->node_count && strategy == JX_FLIP; i++) {
+        const struct jx_node *n = &r->fs->nodes[i];
+        uint32_t at = n->offset - r->block.offset;
+        if (n->verdict == JX_V_GOOD && at < JX_FLIP_HEADERS + 2 * JX_HEADER_BYTES && at + n->totlen > JX_FLIP_HEADERS)
+            return 0;
+    }
+    return strategy == JX_FLIP;
+}
+
+/* ... and before what lift has shown nothing stands but the header that showed it. */
+static int is_lifted(const struct reading *r, uint32_t strategy)
+{
+    return strategy == JX_LIFT && jx_lift.suits(&r->fs->flash->geo) == JX_OK &&
+           jx_is_erased(r->buf + JX_HEADER_BYTES, JX_LIFT_BYTES - JX_HEADER_BYTES);
+}
+
 /* Bits that were half programmed, once more; what is left of flip's headers goes. A fresh scan will tell. In a block that has
  * worn out they stay as they are. */
 static int program_again(struct reading *r, uint32_t strategy)
 {
-    if (strategy == JX_FLIP)
+    if (is_flipped(r, strategy))
         memset(r->buf + JX_FLIP_HEADERS, 0, 2 * JX_HEADER_BYTES);
     int err = jx_flash_prog(r->fs->flash, r->block.offset, r->buf, end_of_set(r));
     return jx_is_wear(err) ? JX_OK : err;
@@ -63,7 +82,7 @@ static int program_pages(struct reading *r, uint32_t strategy, uint32_t to)
     const struct jx_geometry *geo = &r->fs->flash->geo;
     uint32_t page = geo->write_size_bytes, end = strategy == JX_SEAL ? geo->erase_size_bytes : end_of_set(r), at = 0;
     int err = JX_OK;
-    if (strategy == JX_LIFT && jx_lift.suits(geo) == JX_OK) { /* a tag may say anything */
+    if (is_lifted(r, strategy)) {
         jx_encode_header(r->fs->endian, r->buf, JX_NODE_PADDING, JX_LIFT_BYTES);
         memset(r->buf + JX_HEADER_BYTES, 0xff, JX_LIFT_BYTES - JX_HEADER_BYTES);
         at = page;

@@ -2,6 +2,7 @@
  * After recover, tidy and collect the tree is as it was; of what no path reaches anything may come and go. */
 #include <stdlib.h>
 #include <string.h>
+#include "codec.h"
 #include "fs.h"
 #include "medium.h"
 #include "read_all.h"
@@ -40,6 +41,18 @@ static int has_tie(jx_fs *fs)
     return 0;
 }
 
+/* A summary may say what is not so: its entry counts up to the node's first move. */
+static int is_lied_of(jx_fs *fs, const struct jx_node *n)
+{
+    uint8_t head[24]; /* then ino and version, or pino, version and ino */
+    if (!n->by_summary || (n->nodetype != JX_NODE_INODE && n->nodetype != JX_NODE_DIRENT))
+        return 0;
+    if (n->totlen < sizeof head || jx_flash_read(fs->flash, n->offset, head, sizeof head) != JX_OK)
+        return 1;
+    return get32(fs->endian, head + 12) != n->ino || get32(fs->endian, head + 16) != n->version ||
+           (n->nodetype == JX_NODE_DIRENT && get32(fs->endian, head + 20) != n->child);
+}
+
 /* A name that only a summary speaks of counts as a link until its block goes, and one whose inode has no good node is there
  * as long as any dirent below it. */
 static int is_sound(jx_fs *fs)
@@ -47,7 +60,7 @@ static int is_sound(jx_fs *fs)
     struct jx_stat st;
     int sound = 1;
     for (uint32_t i = 0; i < fs->node_count; i++)
-        sound &= !jx_is_named(&fs->nodes[i]) || !jx_is_ghost(&fs->nodes[i]);
+        sound &= (!jx_is_named(&fs->nodes[i]) || !jx_is_ghost(&fs->nodes[i])) && !is_lied_of(fs, &fs->nodes[i]);
     for (uint32_t i = 0; i < fs->name_count && sound; i++)
         if (jx_inode_find(fs, fs->names_of[i].pino)->alive)
             sound = jx_fs_stat(fs, fs->names_of[i].ino, &st) == JX_OK && fs->map.meta != JX_NONE;
