@@ -12,7 +12,7 @@ from jffs2tx.format import Compr, NodeType, build
 from jffs2tx.manifest import Manifest
 from jffs2tx.upgrade import recover
 
-from .crafted import ERASE, block, directory, dirent, inode, medium, tag
+from .crafted import ERASE, NAND, NOR, block, directory, dirent, inode, medium, tag
 
 ROOT = directory(1)
 HUGE = 0xFFFFFFF0
@@ -55,11 +55,11 @@ def test_a_first_node_that_refuses_the_mount():
         pass
 
 
-@pytest.mark.parametrize("strategy", [0, 1, 2, 3])
-def test_a_tag_of_a_strategy_that_the_flash_does_not_take(strategy):
-    """Pages of 32 bytes: what lift writes first would have a length below 0."""
+@pytest.mark.parametrize("strategy", [0, 1, 2, 3], ids=["swap", "flip", "seal", "lift"])
+@pytest.mark.parametrize("geometry", [NOR, NAND, Geometry("nor-ecc", 8 * ERASE, ERASE, 32)], ids=lambda one: one.kind)
+def test_a_tag_that_claims_another_strategy(geometry, strategy):
+    """Nodes stand where flip and lift have headers; with pages of 32 bytes what lift writes first has no length."""
     commit = block(tag(2, 1, strategy=strategy), dirent(1, 2, b"name", 2), inode(2, 1, b"content"), start=b"")
-    geometry = Geometry("nor-ecc", 8 * ERASE, ERASE, 32)
     flash = medium(commit, block(ROOT), geometry=geometry)
     assert recover(flash).state == "settled"
     with FileSystem(flash) as fs:
