@@ -54,9 +54,11 @@ FORMATS: tuple[tuple[bytes, int, str, str], ...] = (
     (b"\x01\x00\x00\x00\x01\x00\x00\x00\xff\xff", 0, "YAFFS2", "a YAFFS tool reads it"),
 )
 
-#: Of what has neither name nor number: names with values one behind the other, and what a program prints. An eraseblock
-#: whose erasure was cut short holds nodes still, or bits that are no text.
-_VARIABLES = re.compile(rb"(?:[A-Za-z_][\w.]*=[ -~]*\0){3}")
+#: Of what has neither name nor number: names with values one behind the other, and what a program prints. Plain text
+#: in a node that has lost its header looks the same.
+_VARIABLE = re.compile(rb"[A-Za-z_][\w.]*=[ -~]*")
+_NAME_IN_TEXT = re.compile(rb"(?<![\w.])[\d.]*+[A-Za-z_][\w.]*+=")  # no byte is looked at from two starts
+_PRINTABLE = re.compile(rb"[ -~]*")
 _TEXT = re.compile(rb"[ -~]{16,}")
 ENOUGH_TEXTS = 4
 
@@ -94,9 +96,21 @@ def known_format(view: View, at: int, end: int) -> str | None:
     if found := _format_at(view, at):
         return found[0]
     data = view.data(at, min(end - at, SAMPLE_BYTES))
-    if _VARIABLES.search(data):
+    if _has_variables(data):
         return "a boot loader's environment"
     return "a program" if len(_TEXT.findall(data)) >= ENOUGH_TEXTS else None
+
+
+def _has_variables(data: bytes) -> bool:
+    """Three in a row, each with a NUL behind it; in front of the first anything may stand, as a CRC does. Linear."""
+    ended = data.split(b"\0")[:-1]
+    is_one = [_VARIABLE.fullmatch(piece) is not None for piece in ended]
+    return any(is_one[at] and is_one[at + 1] and _ends_in_variable(ended[at - 1]) for at in range(1, len(ended) - 1))
+
+
+def _ends_in_variable(piece: bytes) -> bool:
+    text = _PRINTABLE.match(piece[::-1]).group()[::-1]
+    return _NAME_IN_TEXT.search(text) is not None
 
 
 def why_nothing(view: View) -> str:

@@ -10,9 +10,10 @@ import zlib
 import pytest
 
 from jffs2tx.cli import main
-from jffs2tx.diagnosis import FORMATS
+from jffs2tx.diagnosis import FORMATS, known_format
 from jffs2tx.errors import FormatError
 from jffs2tx.image import open_image
+from jffs2tx.view import View
 
 from .images import KIB, block, dirent, inode, medium_of
 
@@ -132,3 +133,11 @@ def test_jffs2_that_is_compressed_as_a_whole(tmp_path):
     path.write_bytes(b"\x1f\x8b\x08\0" + zlib.compress(JFFS2)[2:])
     with pytest.raises(FormatError, match="gunzip it first"):
         open_image(path)
+
+
+@pytest.mark.parametrize("text", [b"A", b"a=", b"A ", b"a=\0\xff"])
+def test_a_boot_loaders_environment_is_looked_for_in_linear_time(text):
+    """Were each byte a start of its own, this would take an hour."""
+    amount = 1 << 20
+    view = View(text * (amount // len(text)), 0, amount)
+    assert known_format(view, 0, amount) != "a boot loader's environment"
