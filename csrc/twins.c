@@ -19,6 +19,21 @@ static int by_what_it_is(const void *ctx, uint32_t a, uint32_t b)
     return c ? c : order(x->child, y->child);
 }
 
+/* The good nodes of content among count from first on, sorted by what they are; NULL: no memory. To be freed. */
+static uint32_t *sort_good(const struct jx_fs *fs, uint32_t first, uint32_t count, uint32_t *n)
+{
+    uint32_t *good = malloc(((size_t)count + 1) * sizeof(*good));
+    *n = 0;
+    for (uint32_t i = first; good && i < first + count; i++)
+        if (fs->nodes[i].verdict == JX_V_GOOD && jx_is_content(fs->nodes[i].nodetype))
+            good[(*n)++] = i;
+    if (good && jx_sort(good, *n, by_what_it_is, fs->nodes)) {
+        free(good);
+        return NULL;
+    }
+    return good;
+}
+
 /* A twin whose data do not read well is half a copy, or half erased: nobody sees it while there is another. */
 static int reads_well(struct jx_fs *fs, uint32_t node)
 {
@@ -44,13 +59,8 @@ static int need_all(struct jx_fs *fs, const uint32_t *twins, uint32_t n)
 
 int jx_need_twins(struct jx_fs *fs)
 {
-    uint32_t *good = malloc(((size_t)fs->node_count + 1) * sizeof(*good)), n = 0;
-    if (!good)
-        return JX_ENOMEM;
-    for (uint32_t i = 0; i < fs->node_count; i++)
-        if (fs->nodes[i].verdict == JX_V_GOOD && jx_is_content(fs->nodes[i].nodetype))
-            good[n++] = i;
-    int err = jx_sort(good, n, by_what_it_is, fs->nodes);
+    uint32_t n, *good = sort_good(fs, 0, fs->node_count, &n);
+    int err = good ? JX_OK : JX_ENOMEM;
     for (uint32_t i = 0, end; i < n && !err; i = end) {
         for (end = i + 1; end < n && by_what_it_is(fs->nodes, good[i], good[end]) == 0;)
             end++;
@@ -82,15 +92,8 @@ static int has_twin(const struct jx_fs *fs, const uint32_t *sorted, uint32_t n, 
 
 int jx_stands_in(const struct jx_fs *fs, const struct jx_block *block, const struct jx_block *other)
 {
-    uint32_t *good = malloc(((size_t)other->node_count + 1) * sizeof(*good)), n = 0;
-    if (!good)
-        return JX_ENOMEM;
-    for (uint32_t i = other->first_node; i < other->first_node + other->node_count; i++)
-        if (fs->nodes[i].verdict == JX_V_GOOD && jx_is_content(fs->nodes[i].nodetype))
-            good[n++] = i;
-    int all = jx_sort(good, n, by_what_it_is, fs->nodes);
-    if (!all)
-        all = 1;
+    uint32_t n, *good = sort_good(fs, other->first_node, other->node_count, &n);
+    int all = good ? 1 : JX_ENOMEM;
     for (uint32_t i = block->first_node; i < block->first_node + block->node_count && all > 0; i++)
         if (fs->nodes[i].needed)
             all = has_twin(fs, good, n, i);
