@@ -1,46 +1,18 @@
 /* locate.c: which JFFS2 file systems a file holds, and where.
  *
  * Every node with good CRCs is a sighting, of either byte order and at any place: what stands in front of a file system
- * may have any length. Sightings of one byte order that are whole words apart belong together, unless they contradict
- * each other: an inode's versions number its nodes, so two different nodes of one (type, inode, version) are of two file
- * systems where that is the rule and not the odd one out, and so is a second, complete copy of all that came before.
+ * may have any length. Sightings of one byte order that are whole words apart belong together, unless they show a border
+ * (borders.c).
  */
 #include <stdlib.h>
-#include <string.h>
 #include "codec.h"
 #include "flash_rules.h"
-#include "fs.h"
+#include "survey.h"
 
+#define LOOKS 4u                  /* for the next border, for each file system that may be told */
 #define NODE_MAX_BYTES (4u << 20) /* a longer one is not stepped over: no eraseblock is larger */
-#define CLASSES 8u                /* 2 byte orders, 4 places in a word */
-#define GRID_MIN_BYTES 4096u
-#define USUAL_BLOCK_BYTES 65536u
-#define COPY_MIN_BYTES (256u << 10) /* of a file system of which a copy follows: less is what a cut collection leaves */
-#define COPY_MIN_NODES 8u
-#define COPY_TRIALS 16u
-#define COPY_PART 4u /* of the first one's nodes, that a copy which was written to since still has in their places */
-#define PROBES_MAX 64u /* of the table of keys: where numbers were chosen to collide, some sightings say nothing */
 
-struct sighting {
-    uint32_t at, end;
-    uint32_t ino, version; /* of the key; ino 0: none, the node says nothing about whose it is */
-    uint32_t identity;     /* differs where nodes differ */
-    uint16_t type;
-    uint8_t class;
-};
-
-struct survey {
-    struct jx_span span;
-    struct sighting *seen;
-    uint32_t count, capacity;
-    uint32_t *slots; /* hash by key: indices into seen, JX_NONE empty */
-    uint32_t mask;
-    struct jx_found *out;
-    uint32_t found, max;
-};
-
-/* n bytes at ofs as if no OOB stood between. */
-static const uint8_t *peek(const struct jx_span *s, uint32_t ofs, uint32_t n, uint8_t *buf)
+const uint8_t *jx_peek(const struct jx_span *s, uint32_t ofs, uint32_t n, uint8_t *buf)
 {
     if (!s->oob_bytes || ofs % s->page_bytes + n <= s->page_bytes)
         return jx_span_at(s, ofs);
@@ -76,7 +48,7 @@ static int read_key(const struct survey *v, int endian, uint32_t totlen, struct 
         return 1;
     if (totlen < need || v->span.bytes_len - one->at < need)
         return 0;
-    const uint8_t *p = peek(&v->span, one->at, need, buf);
+    const uint8_t *p = jx_peek(&v->span, one->at, need, buf);
     int good = one->type == JX_NODE_INODE ? jx_decode_inode(endian, p, &inode) == JX_GOOD
                                           : jx_decode_dirent(endian, p, &dirent) == JX_GOOD;
     if (!good)
@@ -91,7 +63,7 @@ static int read_key(const struct survey *v, int endian, uint32_t totlen, struct 
 static uint32_t sight(struct survey *v, uint32_t ofs, int *err)
 {
     uint8_t buf[JX_HEADER_BYTES];
-    const uint8_t *p = peek(&v->span, ofs, JX_HEADER_BYTES, buf);
+    const uint8_t *p = jx_peek(&v->span, ofs, JX_HEADER_BYTES, buf);
     int endian = p[0] == (JX_MAGIC & 0xff) && p[1] == JX_MAGIC >> 8 ? JX_LITTLE : JX_BIG;
     struct jx_header h;
     if (jx_decode_header(endian, p, &h) != JX_GOOD || h.totlen < JX_HEADER_BYTES || h.totlen > v->span.bytes_len - ofs)
@@ -119,203 +91,50 @@ static int sight_all(struct survey *v)
     return err;
 }
 
-/* ---- where one ends and the next begins ---------------------------------------------- */
-
-/* JX_NONE: too many others stand where it belongs. */
-static uint32_t slot_of(const struct survey *v, const struct sighting *one)
-{
-    uint32_t h = one->ino * 0x9e3779b1u ^ one->version * 0x85ebca77u ^ one->type;
-    h = (h ^ h >> 15) * 0x846ca68bu;
-    uint32_t i = (h ^ h >> 16) & v->mask;
-    for (uint32_t probes = 0; probes < PROBES_MAX; probes++, i = (i + 1) & v->mask) {
-        if (v->slots[i] == JX_NONE)
-            return i;
-        const struct sighting *other = &v->seen[v->slots[i]];
-        if (other->ino == one->ino && other->version == one->version && other->type == one->type)
-            return i;
-    }
-    return JX_NONE;
-}
-
-/* The smallest power of two of which, counted from base, no node crosses a multiple. */
-static uint32_t uncrossed(const struct survey *v, uint32_t from, uint32_t to, uint32_t base)
-{
-    uint32_t crossed = 0, grid = GRID_MIN_BYTES;
-    for (uint32_t i = from; i < to; i++)
-        for (uint32_t bit = 12; bit < 31; bit++)
-            if ((v->seen[i].at - base) >> bit != (v->seen[i].end - 1 - base) >> bit)
-                crossed |= 1u << bit;
-    while (grid < 1u << 30 && crossed & grid)
-        grid *= 2;
-    return grid;
-}
-
-/* The last sighting in (low, high] that can be the first of an eraseblock; 0: none. */
-static uint32_t border(const struct survey *v, uint32_t from, uint32_t low, uint32_t high)
-{
-    uint32_t base = v->seen[from].at, grid = uncrossed(v, from, high, base);
-    for (uint32_t i = high; i > low; i--)
-        if ((v->seen[i].at - base) % grid == 0)
-            return i;
-    for (uint32_t i = high; i > low; i--)
-        if (v->seen[i].type == JX_NODE_CLEANMARKER)
-            return i;
-    return 0;
-}
-
-/* Whether from second on all of [from, second) stands once more, as far behind it. */
-static int is_copy(const struct survey *v, uint32_t from, uint32_t second, uint32_t to)
-{
-    uint32_t count = second - from, apart = v->seen[second].at - v->seen[from].at;
-    if (count < COPY_MIN_NODES || count > to - second || apart < COPY_MIN_BYTES || apart % GRID_MIN_BYTES)
-        return 0;
-    for (uint32_t i = from; i < second; i++) {
-        const struct sighting *a = &v->seen[i], *b = &v->seen[i + count];
-        if (b->at - a->at != apart || b->end - a->end != apart || a->type != b->type || a->identity != b->identity)
-            return 0;
-    }
-    return 1;
-}
-
-/* Twins: two equal nodes; those one and the same distance apart. */
-struct twins {
-    uint32_t apart;
-    uint32_t count;
-    uint32_t first, end; /* of those behind: from where to where, absolute */
-};
-
-/* The one distance at which most of them stand in a row. */
-static void note_twin(const struct survey *v, uint32_t older, uint32_t newer, struct twins *row, struct twins *best)
-{
-    uint32_t apart = v->seen[newer].at - v->seen[older].at;
-    if (apart < COPY_MIN_BYTES || apart % GRID_MIN_BYTES)
-        return;
-    if (apart != row->apart)
-        *row = (struct twins){.apart = apart};
-    row->count++;
-    if (row->count > (apart == best->apart ? 1 : COPY_PART) * best->count) /* of several copies the next one */
-        *best = *row;
-}
-
-/* All of that distance. v->slots hold the first of each key. */
-static void count_twins(const struct survey *v, uint32_t from, uint32_t to, struct twins *t)
-{
-    t->count = 0;
-    for (uint32_t i = from; i < to; i++) {
-        const struct sighting *one = &v->seen[i];
-        uint32_t slot = one->ino ? slot_of(v, one) : JX_NONE;
-        if (slot == JX_NONE || v->slots[slot] == JX_NONE)
-            continue;
-        const struct sighting *older = &v->seen[v->slots[slot]];
-        if (one->at - older->at != t->apart || one->identity != older->identity)
-            continue;
-        if (!t->count++)
-            t->first = one->at;
-        t->end = one->end;
-    }
-}
-
-/* Where a copy starts that was written to since, or of which the first was; to: there is none. A collection that a cut
- * stopped leaves twins too, but of no more than an eraseblock. */
-static uint32_t changed_copy(const struct survey *v, uint32_t from, uint32_t to, struct twins *t)
-{
-    if (t->count < COPY_MIN_NODES)
-        return to;
-    count_twins(v, from, to, t);
-    uint32_t length = t->end - t->first, start = v->seen[from].at + t->apart, second = from;
-    if (length <= COPY_MIN_BYTES || length > t->apart)
-        return to;
-    while (second < to && v->seen[second].at < start)
-        second++;
-    uint32_t grid = uncrossed(v, from, second, v->seen[from].at);
-    return t->count >= (second - from) / COPY_PART && length > 2 * grid ? second : to;
-}
-
-/* Where, in [from, to) of one class, the next file system starts; to: nowhere. */
-static uint32_t next_start(struct survey *v, uint32_t from, uint32_t to)
-{
-    uint32_t low = from, high = JX_NONE, conflicts = 0, left = 0, right = 0, first = JX_NONE, trials = 0;
-    struct twins row = {0}, twins = {0};
-    memset(v->slots, 0xff, ((size_t)v->mask + 1) * sizeof(*v->slots));
-    for (uint32_t i = from; i < to; i++) {
-        const struct sighting *one = &v->seen[i];
-        if (!one->ino)
-            continue;
-        uint32_t slot = slot_of(v, one);
-        if (slot == JX_NONE)
-            continue;
-        uint32_t older = v->slots[slot];
-        if (first == JX_NONE)
-            first = i;
-        if (older == first && v->seen[older].identity == one->identity && trials++ < COPY_TRIALS &&
-            is_copy(v, from, i - (first - from), to))
-            return i - (first - from);
-        if (older == JX_NONE)
-            v->slots[slot] = i;
-        else if (v->seen[older].identity == one->identity)
-            note_twin(v, older, i, &row, &twins);
-        int conflict = older != JX_NONE && v->seen[older].identity != one->identity;
-        if (conflict && high == JX_NONE)
-            high = i;
-        *(high == JX_NONE ? &left : &right) += 1;
-        if (conflict && older < high) {
-            conflicts++;
-            if (older > low)
-                low = older;
-        }
-    }
-    uint32_t fewer = left < right ? left : right;
-    if (!(conflicts >= 2 && conflicts >= fewer / 2) && !(conflicts >= 8 && conflicts >= fewer / 8))
-        return changed_copy(v, from, to, &twins);
-    uint32_t at = border(v, from, low, high);
-    return at ? at : to;
-}
-
 /* ---- what is told of each ------------------------------------------------------------ */
 
-/* A summary reaches to the end of its eraseblock and says where in it it starts; 0: it does not. */
-static uint32_t block_by_summary(const struct survey *v, const struct sighting *one, int endian, uint32_t *start)
-{
-    uint8_t buf[JX_MARKER_BYTES];
-    if (one->end - one->at < JX_SUMMARY_BYTES + JX_MARKER_BYTES)
-        return 0;
-    const uint8_t *marker = peek(&v->span, one->end - JX_MARKER_BYTES, JX_MARKER_BYTES, buf);
-    uint32_t in_block = get32(endian, marker);
-    if (get32(endian, marker + 4) != JX_SUMMARY_MAGIC || in_block > one->at)
-        return 0;
-    *start = one->at - in_block;
-    uint32_t size = one->end - *start;
-    return size & (size - 1) ? 0 : size;
-}
-
-static void tell(struct survey *v, uint32_t from, uint32_t to)
+/* border: of its first eraseblock, as a copy tells it; 0: nothing does. */
+static void tell(struct survey *v, uint32_t from, uint32_t to, uint32_t border)
 {
     int endian = v->seen[from].class & 1 ? JX_BIG : JX_LITTLE;
-    struct jx_found f = {.big = (uint32_t)endian, .nodes = to - from, .end = v->seen[to - 1].end};
-    uint32_t first = v->seen[from].at, marker = 0, apart = 0, start = 0;
+    struct jx_found f = {.big = (uint32_t)endian, .nodes = to - from};
+    uint32_t first = v->seen[from].at, start;
     for (uint32_t i = from; i < to; i++) {
-        const struct sighting *one = &v->seen[i];
-        if (one->type == JX_NODE_CLEANMARKER) {
-            marker = f.cleanmarkers++ ? marker : one->at;
-            apart |= one->at - marker;
-        }
-        if (one->type == JX_NODE_SUMMARY && !f.erase_size_bytes)
-            f.erase_size_bytes = block_by_summary(v, one, endian, &start);
-        if (one->end > f.end)
-            f.end = one->end;
+        f.cleanmarkers += v->seen[i].type == JX_NODE_CLEANMARKER;
+        if (v->seen[i].end > f.end)
+            f.end = v->seen[i].end;
     }
-    apart &= 0u - apart;
-    if (!f.erase_size_bytes && apart >= GRID_MIN_BYTES && apart >= uncrossed(v, from, to, marker)) {
-        f.erase_size_bytes = apart;
-        start = marker;
-    }
+    f.erase_size_bytes = jx_block_shown(v, from, to, &start);
     f.start = first;
     if (f.erase_size_bytes) { /* to the start of the eraseblock, where the file has it */
         uint32_t before = (first - start) % f.erase_size_bytes;
         f.start = before <= first ? first - before : first - before + f.erase_size_bytes;
     }
+    if (border && border < f.start)
+        f.start = border;
     if (v->found < v->max)
         v->out[v->found++] = f;
+}
+
+/* Those in [from, to) of one class. A border says that there is one more, not that there is none before it: so before
+ * the first is told it is looked at alone. */
+static void tell_all(struct survey *v, uint32_t from, uint32_t to)
+{
+    uint32_t border = 0;
+    while (from < to && v->found < v->max) {
+        uint32_t end = to, second = from, next_border = 0, nearer;
+        while (second < end && v->looks++ < LOOKS * v->max) {
+            second = jx_next_start(v, from, end, &nearer);
+            if (second < end) {
+                end = second;
+                next_border = nearer;
+                second = from;
+            }
+        }
+        tell(v, from, end, border);
+        from = end;
+        border = next_border;
+    }
 }
 
 /* Whether f is but stray nodes in eraseblocks of another: what an earlier file system left there, or what a file holds. */
@@ -361,7 +180,7 @@ static int by_class(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-static int open_slots(struct survey *v)
+static int make_room(struct survey *v)
 {
     uint32_t keys = 0;
     for (uint32_t i = 0; i < v->count; i++)
@@ -370,7 +189,8 @@ static int open_slots(struct survey *v)
     while (v->mask < 2 * keys)
         v->mask = v->mask * 2 + 1;
     v->slots = malloc(((size_t)v->mask + 1) * sizeof(*v->slots));
-    return v->slots ? JX_OK : JX_ENOMEM;
+    v->aparts = malloc(((size_t)keys + 1) * sizeof(*v->aparts));
+    return v->slots && v->aparts ? JX_OK : JX_ENOMEM;
 }
 
 int jx_locate(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, struct jx_found *out, uint32_t max)
@@ -378,19 +198,18 @@ int jx_locate(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_
     struct survey v = {.span = {data, len, page_bytes, oob_bytes}, .out = out, .max = max};
     int err = page_bytes % 4 ? JX_EINVAL : sight_all(&v);
     if (!err)
-        err = open_slots(&v);
+        err = make_room(&v);
     if (!err && v.count) {
         qsort(v.seen, v.count, sizeof(*v.seen), by_class);
         for (uint32_t from = 0, to; from < v.count; from = to) {
             for (to = from; to < v.count && v.seen[to].class == v.seen[from].class;)
                 to++;
-            uint32_t end = v.found < max ? next_start(&v, from, to) : to;
-            tell(&v, from, end);
-            to = end;
+            tell_all(&v, from, to);
         }
         drop_strays(&v);
         qsort(out, v.found, sizeof(*out), by_start);
     }
+    free(v.aparts);
     free(v.slots);
     free(v.seen);
     return err ? err : (int)v.found;

@@ -91,14 +91,16 @@ TRANSFORMS: tuple[tuple[str, Callable[[bytes], bytes], str], ...] = (
 )
 
 
-def known_format(view: View, at: int, end: int) -> str | None:
-    """What stands, without a node of JFFS2, in these bytes of data, if that is known."""
-    if found := _format_at(view, at):
-        return found[0]
+def known_format(view: View, at: int) -> str | None:
+    """What starts with its magic number at this byte of data."""
+    found = _format_at(view, at)
+    return found[0] if found else None
+
+
+def is_loader_text(view: View, at: int, end: int) -> bool:
+    """Whether in these bytes of data, without a node of JFFS2, is a boot loader's environment, or a program."""
     data = view.data(at, min(end - at, SAMPLE_BYTES))
-    if _has_variables(data):
-        return "a boot loader's environment"
-    return "a program" if len(_TEXT.findall(data)) >= ENOUGH_TEXTS else None
+    return _has_variables(data) or len(_TEXT.findall(data)) >= ENOUGH_TEXTS
 
 
 def _has_variables(data: bytes) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from jffs2tx.diagnosis import MAGICS, known_format, why_nothing
+from jffs2tx.diagnosis import MAGICS, is_loader_text, known_format, why_nothing
 from jffs2tx.errors import FormatError, GeometryError, Refused
 from jffs2tx.probe import probe
 from jffs2tx.progress import exact_size
@@ -14,6 +14,7 @@ from jffs2tx.view import Found, View
 STRAY_BLOCKS = 2
 GRID_BYTES = 4096
 WORD_BYTES = 4
+NEARLY_BITS = 3  # of the magic number's 16, that may have gone
 USUAL_ERASE_SIZE_BYTES = 64 * 1024
 
 
@@ -36,7 +37,7 @@ class Location:
 
     view: View
     parts: tuple[Part, ...]  # all in the file, or behind the offset that was given; none: it is erased
-    certain: bool
+    certain: bool  # whether it may be written to
     to_file_end: bool
 
     def closed(self) -> Location:
@@ -49,13 +50,19 @@ class Location:
         return 0 if self.to_file_end else self.view.length
 
     def check_writable(self, path: str) -> None:
-        """Raises Refused where the file holds more than the file system, and nobody said that this part is meant."""
-        if not self.certain:
-            raise Refused(
-                f"the JFFS2 at {self.view.offset:#x} is only a part of this file: to write to it, say "
-                f"--offset {self.view.offset:#x} --length {self.view.length:#x}",
-                path=path,
+        """Raises Refused where the file holds more than the file system, and nobody said that this part is meant; where it
+        holds several, how long the one is must be said too, since where it ends is known by what it seems to hold."""
+        if self.certain:
+            return
+        found = f"--offset {self.view.offset:#x} --length {self.view.length:#x}"
+        if len(self.parts) > 1:
+            reason = (
+                f"{_listed(list(self.parts))} are in this file: to write to one, say --offset and --length as the board's "
+                f"partition table has them ({found} by what was found)"
             )
+        else:
+            reason = f"the JFFS2 at {self.view.offset:#x} is only a part of this file: to write to it, say {found}"
+        raise Refused(reason, path=path)
 
 
 def locate(path: str, view: View, offset: int | None, length: int | None, guesses: list[str]) -> Location:
@@ -77,7 +84,8 @@ def locate(path: str, view: View, offset: int | None, length: int | None, guesse
     if not is_all:
         guesses.append(_said(view, used, parts, offset))
     guesses += _strays(view, finds[0], start, end)
-    return Location(used, tuple(parts), is_all or offset is not None, used.offset + used.length == whole)
+    certain = is_all or (offset is not None and len(parts) == 1)
+    return Location(used, tuple(parts), certain, used.offset + used.length == whole)
 
 
 def _said(view: View, used: View, parts: list[Part], offset: int | None) -> str:
@@ -153,7 +161,7 @@ def _start(view: View, first: Found) -> int:
         return start
     if used >= start:
         return 0
-    if start - used > _stray_bytes(first) or known_format(view, used, start) is not None:
+    if start - used > _stray_bytes(first) or _is_foreign(view, used, start, start, first):
         return start
     if first.erase_size or start % GRID_BYTES == 0:
         return 0
@@ -167,9 +175,23 @@ def _start(view: View, first: Found) -> int:
 def _is_its_end(view: View, foreign: int, start: int, first: Found) -> bool:
     """Whether what stands behind the last node, up to the file's end, can be of the same file system: whole eraseblocks
     that a cut left, or a node that the file's end cuts off."""
-    if view.size - foreign > _stray_bytes(first) or known_format(view, foreign, view.size) is not None:
+    if view.size - foreign > _stray_bytes(first) or _is_foreign(view, foreign, view.size, start, first):
         return False
     return (view.size - start) % GRID_BYTES == 0 or view.data(foreign, len(MAGICS[0])) in MAGICS
+
+
+def _is_foreign(view: View, at: int, end: int, start: int, first: Found) -> bool:
+    """Whether what stands at these bytes of data is known to be something else. What only reads like a boot loader must
+    start where an eraseblock does, and otherwise than a node: plain text in a damaged node reads like that too."""
+    if known_format(view, at) is not None:
+        return True
+    is_border = (start - at) % _grid(first) == 0
+    return is_border and not _is_nearly_magic(view.data(at, len(MAGICS[0]))) and is_loader_text(view, at, end)
+
+
+def _is_nearly_magic(data: bytes) -> bool:
+    bits = int.from_bytes(data, "big")
+    return any((bits ^ int.from_bytes(magic, "big")).bit_count() <= NEARLY_BITS for magic in MAGICS)
 
 
 # ---- nothing ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 """A file system is found wherever it stands in a file; writing to a part of a file must be said."""
 
+import os
 import random
+import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -125,6 +128,34 @@ def test_one_block_of_a_boot_loader_is_not_its_own(nor, written, what):
         open_image(path, writable=True)
 
 
+PLAIN = b"".join(b"option%d=a value in plain text\n\0" % at for at in range(2000))
+
+
+@pytest.mark.parametrize("harm", [(0, b"\xff" * 700), (0, b"\0" * 8), (0, bytes(8) + b"\xff" * 100), (2, b"\0")])
+@pytest.mark.parametrize("which", ["first", "last"])
+@pytest.mark.parametrize("page", [{}, {"page_size": 2048}], ids=["nor", "nand"])
+def test_plain_text_in_a_damaged_block_is_its_own(written, harm, which, page):
+    """What lost its first header, in erasing or in programming, is no boot loader."""
+    at, what = harm
+    nodes = [inode(900, version, PLAIN[:3000]) for version in range(1, 5)]
+    harmed = bytearray(block(*nodes, size=16 * KIB, clean=not page))
+    for node in (0, 12):  # with the cleanmarker
+        harmed[node + at : node + at + len(what)] = what
+    one = built(MANY, replace(NAND if page else NOR, size=1 << 20))
+    path = written(*([bytes(harmed), one] if which == "first" else [one, bytes(harmed)]))
+    with open_image(path, writable=True, erase_size=16 * KIB, **page) as image:
+        assert (image.location.view.offset, image.location.view.length) == (0, len(one) + 16 * KIB)
+        assert content(image) == MANY
+
+
+@pytest.mark.parametrize("cut", [1500, 2500])
+def test_plain_text_that_the_files_end_cuts_off_is_its_own(written, cut):
+    one = built(MANY, replace(NAND, size=1 << 20))
+    path = written(one, inode(900, 1, PLAIN[:3000])[:cut])
+    with open_image(path, writable=True, erase_size=16 * KIB, page_size=2048) as image:
+        assert image.location.view.length == len(one) + cut
+
+
 def test_an_image_that_was_cut_short_is_still_whole(nor, written):
     path = written(block(dirent(b"a", 2, 1), inode(2, 1, b"x" * 4000), size=16 * KIB)[:2000])
     with open_image(path, writable=True, erase_size=16 * KIB) as image:
@@ -244,6 +275,131 @@ def test_stray_nodes_of_the_other_byte_order_are_passed_over(nor, written):
     image[len(image) - 16 * KIB + 64 : len(image) - 16 * KIB + 64 + len(stray)] = stray
     with open_image(written(bytes(image))) as opened:
         assert (opened.endian, len(opened.location.parts)) == ("little", 1)
+
+
+# ---- copies that differ ----------------------------------------------------------------------------------------------
+
+SLOT = 2 << 20
+FLAVOURS_OF_TWO = {"nor": (["-e", "64KiB"], {}), "nand": (["-e", "128KiB", "-n"], {"page_size": 2048})}
+
+
+def one_build(tmp_path, files, *options):
+    """By mkfs.jffs2, the times alike."""
+    source = tmp_path / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    for name, data in files.items():
+        (source / name.decode()).write_bytes(data)
+        os.utime(source / name.decode(), (100, 100))
+    os.utime(source, (100, 100))
+    command = ["mkfs.jffs2", "-l", "-r", source, "-o", tmp_path / "built", f"--pad={SLOT:#x}", *options]
+    subprocess.run(command, check=True, capture_output=True)
+    return (tmp_path / "built").read_bytes()
+
+
+def starts(path, **options):
+    with open_image(path, **options) as image:
+        return [part.offset for part in image.location.parts]
+
+
+@needs_mkfs
+@pytest.mark.parametrize("flavour", FLAVOURS_OF_TWO)
+@pytest.mark.parametrize("size", [16_000, 9_000, 90_000])
+@pytest.mark.parametrize("changed", [0, 20, 39])
+def test_two_builds_that_differ_in_one_file(tmp_path, written, flavour, size, changed):
+    """Where nothing else is changed they are divided where the second starts, never within it."""
+    options, page = FLAVOURS_OF_TWO[flavour]
+    other = MANY | {b"file%d" % changed: NOISE[5000 : 5000 + size]}
+    path = written(one_build(tmp_path, MANY, *options), one_build(tmp_path, other, *options))
+    assert starts(path, **page) == [0, SLOT]
+    assert found(path, **page) == (0, SLOT, MANY)
+    assert found(path, offset=SLOT, **page) == (SLOT, SLOT, other)
+
+
+@needs_mkfs
+@pytest.mark.parametrize("flavour", FLAVOURS_OF_TWO)
+@pytest.mark.parametrize("last", [False, True], ids=["", "and another system"])
+def test_two_copies_both_upgraded_otherwise(tmp_path, written, flavour, last):
+    options, page = FLAVOURS_OF_TWO[flavour]
+    one = one_build(tmp_path, MANY, *options)
+    third = one_build(tmp_path, {b"data%d" % at: NOISE[at : at + 9000] for at in range(60)}, *options) if last else b""
+    path = written(one, one, third)
+    expected = []
+    for which in range(2):
+        where = {"offset": which * SLOT, "length": SLOT}
+        new = {b"file%d" % at: NOISE[at + which : at + 20_000] for at in range(which, 40, 9)}
+        with jffs2tx.open(path, writable=True, **where, **page) as fs, fs.transaction() as tx:
+            for name, data in new.items():
+                tx.put(name, data)
+            tx.commit()
+        expected.append(MANY | new)
+    assert starts(path, **page) == [0, SLOT, 2 * SLOT][: 2 + last]
+    for which, tree in enumerate(expected):
+        assert found(path, offset=which * SLOT, **page) == (which * SLOT, SLOT, tree)
+
+
+@needs_mkfs
+@pytest.mark.parametrize("flavour", FLAVOURS_OF_TWO)
+@pytest.mark.parametrize("slot", [640 * KIB, 1 << 20, 4 << 20])
+@pytest.mark.parametrize("differ", [False, True], ids=["equal", "one file differs"])
+def test_two_copies_of_little_content(tmp_path, written, flavour, slot, differ):
+    """Ten files of 3 KB: less than one eraseblock, but each node of it stands again."""
+    options, page = FLAVOURS_OF_TWO[flavour]
+    files = {b"file%d" % at: NOISE[at * 50 : at * 50 + 3000] for at in range(10)}
+    other = files | ({b"file7": NOISE[7000:10_000]} if differ else {})
+    pad = f"--pad={slot:#x}"
+    path = written(one_build(tmp_path, files, *options, pad), one_build(tmp_path, other, *options, pad))
+    assert starts(path, **page) == [0, slot]
+    assert found(path, **page) == (0, slot, files)
+    assert found(path, offset=slot, **page) == (slot, slot, other)
+
+
+@pytest.mark.parametrize("moved", [[1, 2], [3, 4, 5, 6], list(range(1, 9))], ids=len)
+def test_three_copies_with_moved_blocks_in_the_middle_one(system, written, moved):
+    """As wear levelling and bad blocks leave it."""
+    one, page = system
+    erase = NOR.erase_size
+    blocks = [one[at : at + erase] for at in range(0, len(one), erase)]
+    for number, at in enumerate(moved):
+        blocks[at], blocks[-1 - number] = blocks[-1 - number], blocks[at]
+    path = written(one, b"".join(blocks), one)
+    assert starts(path, **page) == [0, len(one), 2 * len(one)]
+
+
+def test_a_copy_whose_first_blocks_are_erased(system, written):
+    """Without cleanmarkers the border is the roundest place that the nodes allow."""
+    one, page = system
+    if not page:
+        pytest.skip("on NOR a cleanmarker shows each block")
+    erase = NOR.erase_size
+    late = b"\xff" * 2 * erase + one[2 * erase :]
+    assert starts(written(late, one), **page)[1] == len(one)
+    assert starts(written(one, late), **page)[1] == len(one)
+
+
+@pytest.mark.parametrize("moved_to", [1, 2, 7])
+@pytest.mark.parametrize("geometry", [NOR, NAND], ids=["nor", "nand"])
+def test_a_large_block_that_a_cut_left_twice_is_no_second_system(written, geometry, moved_to):
+    geometry = replace(geometry, size=4 << 20, erase_size=256 * KIB)
+    page = {"page_size": 2048} if geometry.kind == "nand" else {}
+    one = built(MANY, geometry)
+    where = moved_to * 256 * KIB if moved_to < 3 else len(one) - 256 * KIB
+    twice = one[:where] + one[: 256 * KIB] + (one[where:] if moved_to < 3 else b"")
+    twice += b"\xff" * (len(one) - len(twice))
+    assert starts(written(twice[: len(one)]), erase_size=256 * KIB, **page) == [0]
+
+
+def test_of_several_one_is_written_to_only_with_its_length(nor, written, tmp_path, capsys):
+    """Where the one ends is known by what was found, and a wrong end would be the other's loss."""
+    path = written(nor["one"], nor["two"])
+    original = path.read_bytes()
+    size = len(nor["one"])
+    for options in ([], ["--offset", "0"], ["--offset", hex(size)]):
+        expected = 0 if options == ["--offset", hex(size)] else 1
+        path.write_bytes(original)
+        assert apply(path, tmp_path, *options) == expected
+        assert (path.read_bytes() == original) == (expected == 1)
+    assert apply(path, tmp_path, "--offset", "0", "--length", hex(size)) == 0
 
 
 # ---- an offset that is given -----------------------------------------------------------------------------------------
