@@ -50,15 +50,16 @@ class Location:
         return 0 if self.to_file_end else self.view.length
 
     def check_writable(self, path: str) -> None:
-        """Raises Refused where the file holds more than the file system, and nobody said that this part is meant; where it
-        holds several, how long the one is must be said too, since where it ends is known by what it seems to hold."""
+        """Raises Refused where the file holds more than the file system, and nobody said that this part is meant. Of
+        several its length must be said too: where one ends is known only by what it seems to hold.
+        """
         if self.certain:
             return
         found = f"--offset {self.view.offset:#x} --length {self.view.length:#x}"
         if len(self.parts) > 1:
             reason = (
-                f"{_listed(list(self.parts))} are in this file: to write to one, say --offset and --length as the board's "
-                f"partition table has them ({found} by what was found)"
+                f"{_listed(list(self.parts))} are in this file: to write to one, say --offset and --length as the "
+                f"board's partition table has them ({found} by what was found)"
             )
         else:
             reason = f"the JFFS2 at {self.view.offset:#x} is only a part of this file: to write to it, say {found}"
