@@ -182,9 +182,7 @@ static uint32_t border_of(const struct survey *v, uint32_t from, uint32_t to, ui
         if (older->end <= high && v->seen[i].at < again)
             again = v->seen[i].at;
     }
-    for (uint32_t gone = 0; low && gone < apart && *jx_span_at(&v->span, low - 1) == 0xff; gone++)
-        low--;
-    low += apart;
+    low = (low - v->erased < apart ? v->erased : low - apart) + apart;
     if (apart % GRID_MIN_BYTES) /* all of them moved: no distance tells */
         return roundest(front, again);
     return roundest(front > low ? front : low, high);
@@ -228,7 +226,7 @@ static struct evidence weigh(const struct survey *v, uint32_t from, uint32_t to,
 }
 
 /* Whether every key in front of the border stands again within as much behind it. */
-static int stands_again(struct survey *v, uint32_t from, uint32_t to, uint32_t second, uint32_t behind)
+static int stands_again(struct survey *v, uint32_t from, uint32_t to, uint32_t second, uint64_t behind)
 {
     for (uint32_t i = from; i < second; i++)
         v->seen[i].again = 0;
@@ -258,7 +256,7 @@ static uint32_t copy_at(struct survey *v, uint32_t from, uint32_t to, const stru
     uint32_t length = e.end - e.first, large = shown || 2 * block > COPY_MIN_BYTES ? 2 * block : COPY_MIN_BYTES;
     int copied = length > large && e.twins >= e.left / COPY_PART;
     /* A commit block and its copy may be all there is; an ordinary block and its copy are soon followed by others. */
-    int all_copied = !e.tagged && length <= run->apart / COPY_PART && stands_again(v, from, to, second, at + run->apart);
+    int all_copied = !e.tagged && length <= run->apart / COPY_PART && stands_again(v, from, to, second, 0ull + at + run->apart);
     if (!copied && !all_copied && !is_the_rule(e.conflicts, e.left < e.right ? e.left : e.right))
         return to;
     *border = run->apart % GRID_MIN_BYTES ? 0 : at;

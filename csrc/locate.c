@@ -123,6 +123,8 @@ static void tell_all(struct survey *v, uint32_t from, uint32_t to)
     uint32_t border = 0;
     while (from < to && v->found < v->max) {
         uint32_t end = to, second = from, next_border = 0, nearer;
+        for (v->erased = v->seen[from].at; v->erased && *jx_span_at(&v->span, v->erased - 1) == 0xff;)
+            v->erased--;
         while (second < end && v->looks++ < LOOKS * v->max) {
             second = jx_next_start(v, from, end, &nearer);
             if (second < end) {

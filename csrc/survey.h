@@ -27,7 +27,8 @@ struct survey {
     uint32_t *aparts; /* room for count distances */
     struct jx_found *out;
     uint32_t found, max;
-    uint32_t looks; /* for a border */
+    uint32_t looks;  /* for a border */
+    uint32_t erased; /* offset from which all is erased, up to the first node of the one looked at */
 };
 
 /* n bytes at ofs as if no OOB stood between: in place, or in buf. */
