@@ -239,8 +239,13 @@ static int stands_again(struct survey *v, uint32_t from, uint32_t to, uint32_t s
     return 1;
 }
 
-/* Where a copy starts, of which either may have been written to since; to: there is none at that distance. */
-static uint32_t copy_at(struct survey *v, uint32_t from, uint32_t to, const struct run *run, uint32_t *border)
+/* A sighting, and the offset of its file system's first eraseblock where a copy tells it, else 0. */
+struct place {
+    uint32_t second, border;
+};
+
+/* Whether a copy starts at that distance, of which either may have been written to since; where is filled if one can. */
+static int is_copy_at(struct survey *v, uint32_t from, uint32_t to, const struct run *run, struct place *where)
 {
     uint32_t second = from, start, at = border_of(v, from, to, run->apart, run->block);
     while (second < to && v->seen[second].at < at)
@@ -249,21 +254,21 @@ static uint32_t copy_at(struct survey *v, uint32_t from, uint32_t to, const stru
     uint32_t block = shown ? shown : uncrossed(v, from, second, v->seen[from].at);
     uint32_t least = shown || DEVICE_MIN_BLOCKS * block > COPY_MIN_BYTES ? DEVICE_MIN_BLOCKS * block : COPY_MIN_BYTES;
     if (second == to || run->apart < least)
-        return to;
+        return 0;
     struct evidence e = weigh(v, from, to, run, block, at);
     if (e.twins < COPY_MIN_NODES)
-        return to;
+        return 0;
+    *where = (struct place){second, run->apart % GRID_MIN_BYTES ? 0 : at};
     uint32_t length = e.end - e.first, large = shown || 2 * block > COPY_MIN_BYTES ? 2 * block : COPY_MIN_BYTES;
     int copied = length > large && e.twins >= e.left / COPY_PART;
     /* A commit block and its copy may be all there is; an ordinary block and its copy are soon followed by others. */
-    int all_copied = !e.tagged && length <= run->apart / COPY_PART && stands_again(v, from, to, second, 0ull + at + run->apart);
-    if (!copied && !all_copied && !is_the_rule(e.conflicts, e.left < e.right ? e.left : e.right))
-        return to;
-    *border = run->apart % GRID_MIN_BYTES ? 0 : at;
-    return second;
+    int all_copied = !e.tagged && length <= run->apart / COPY_PART &&
+                     ((e.conflicts && e.twins >= e.left / 2) || stands_again(v, from, to, second, 0ull + at + run->apart));
+    return copied || all_copied || is_the_rule(e.conflicts, e.left < e.right ? e.left : e.right);
 }
 
-static uint32_t next_copy(struct survey *v, uint32_t from, uint32_t to, uint32_t *border)
+/* Whether a copy starts in [from, to), and where; if not, where the nearest one can. */
+static int is_copied(struct survey *v, uint32_t from, uint32_t to, struct place *where)
 {
     uint32_t count = 0, most = 0, trials = 0, start, block = jx_block_shown(v, from, to, &start);
     block = block ? block : USUAL_BLOCK_BYTES;
@@ -280,11 +285,14 @@ static uint32_t next_copy(struct survey *v, uint32_t from, uint32_t to, uint32_t
         if (run.count < COPY_MIN_NODES || run.count < most / COPY_PART)
             continue;
         trials++;
-        uint32_t second = copy_at(v, from, to, &run, border);
-        if (second < to)
-            return second;
+        struct place place = {to, 0};
+        int is_copy = is_copy_at(v, from, to, &run, &place);
+        if (is_copy || where->second == to)
+            *where = place;
+        if (is_copy)
+            return 1;
     }
-    return to;
+    return 0;
 }
 
 /* ---- another one --------------------------------------------------------------------- */
@@ -302,8 +310,8 @@ static uint32_t border(const struct survey *v, uint32_t from, uint32_t low, uint
     return 0;
 }
 
-/* Where another starts by what it contradicts; to: nowhere. */
-static uint32_t next_other(const struct survey *v, uint32_t from, uint32_t to)
+/* Whether another starts by what it contradicts, and where: where a copy can if that is among the possible places. */
+static int is_contradicted(const struct survey *v, uint32_t from, uint32_t to, struct place *where)
 {
     uint32_t low = from, high = JX_NONE, conflicts = 0, left = 0, right = 0;
     for (uint32_t i = from; i < to; i++) {
@@ -319,14 +327,19 @@ static uint32_t next_other(const struct survey *v, uint32_t from, uint32_t to)
                 low = v->seen[i].older;
         }
     }
-    uint32_t at = is_the_rule(conflicts, left < right ? left : right) ? border(v, from, low, high) : 0;
-    return at ? at : to;
+    if (!is_the_rule(conflicts, left < right ? left : right))
+        return 0;
+    if (where->second <= low || where->second > high)
+        *where = (struct place){border(v, from, low, high), 0};
+    return where->second != 0;
 }
 
 uint32_t jx_next_start(struct survey *v, uint32_t from, uint32_t to, uint32_t *border)
 {
-    *border = 0;
+    struct place where = {to, 0};
     pair_up(v, from, to);
-    uint32_t second = next_copy(v, from, to, border);
-    return second < to ? second : next_other(v, from, to);
+    if (!is_copied(v, from, to, &where) && !is_contradicted(v, from, to, &where))
+        return to;
+    *border = where.border;
+    return where.second;
 }

@@ -120,10 +120,11 @@ static void tell(struct survey *v, uint32_t from, uint32_t to, uint32_t border)
  * the first is told it is looked at alone. */
 static void tell_all(struct survey *v, uint32_t from, uint32_t to)
 {
-    uint32_t border = 0;
+    uint32_t border = 0, first = from;
     while (from < to && v->found < v->max) {
         uint32_t end = to, second = from, next_border = 0, nearer;
-        for (v->erased = v->seen[from].at; v->erased && *jx_span_at(&v->span, v->erased - 1) == 0xff;)
+        v->erased = border ? border : v->seen[from].at;
+        while (from == first && v->erased && *jx_span_at(&v->span, v->erased - 1) == 0xff)
             v->erased--;
         while (second < end && v->looks++ < LOOKS * v->max) {
             second = jx_next_start(v, from, end, &nearer);

@@ -28,7 +28,7 @@ struct survey {
     struct jx_found *out;
     uint32_t found, max;
     uint32_t looks;  /* for a border */
-    uint32_t erased; /* offset from which all is erased, up to the first node of the one looked at */
+    uint32_t erased; /* offset from which all up to the first node of the one looked at can be its own */
 };
 
 /* n bytes at ofs as if no OOB stood between: in place, or in buf. */

@@ -366,6 +366,33 @@ def test_three_copies_with_moved_blocks_in_the_middle_one(system, written, moved
     assert starts(path, **page) == [0, len(one), 2 * len(one)]
 
 
+@pytest.mark.parametrize("slot", [0x180000, 0x280000])
+@pytest.mark.parametrize("geometry", [NOR, NAND], ids=["nor", "nand"])
+def test_three_copies_of_no_round_size(written, geometry, slot):
+    """What is erased in front of the third is the second one's."""
+    page = {"page_size": 2048} if geometry is NAND else {}
+    one = built(MANY, replace(geometry, size=slot))
+    assert starts(written(one, one, one), **page) == [0, slot, 2 * slot]
+
+
+@needs_mkfs
+@pytest.mark.parametrize("seed", range(8))
+def test_two_of_little_content_that_contradict_each_other(tmp_path, written, seed):
+    """Both upgraded with other files: if they are told apart, it is where the second starts."""
+    random_bytes = random.Random(seed)
+    options, page = FLAVOURS_OF_TWO["nand" if seed % 2 else "nor"]
+    slot = 0x180000
+    files = {b"file%d" % at: random_bytes.randbytes(random_bytes.randrange(4000, 9000)) for at in range(9 + 3 * seed)}
+    one = one_build(tmp_path, files, *options, f"--pad={slot:#x}")
+    path = written(one, one)
+    for start in (0, slot):
+        with jffs2tx.open(path, writable=True, offset=start, length=slot, **page) as fs, fs.transaction() as tx:
+            for name in random_bytes.sample(sorted(files), 4 + seed):
+                tx.put(name, random_bytes.randbytes(random_bytes.randrange(100, 9000)))
+            tx.commit()
+    assert starts(path, **page) in ([0], [0, slot])
+
+
 def test_a_copy_whose_first_blocks_are_erased(system, written):
     """Without cleanmarkers the border is the roundest place that the nodes allow."""
     one, page = system
