@@ -127,7 +127,7 @@ static int by_distance(const void *a, const void *b)
 /* Distances at which twins stand: those of one run differ by less than an eraseblock, as nodes move up where one before
  * them grew. */
 struct run {
-    uint32_t apart; /* at which most of them stand; a multiple of GRID_MIN_BYTES where any is */
+    uint32_t apart; /* the roundest: that of the eraseblocks, if any node kept its place in one */
     uint32_t count;
     uint32_t next;
     uint32_t block; /* bytes */
@@ -135,18 +135,13 @@ struct run {
 
 static struct run run_at(const uint32_t *aparts, uint32_t count, uint32_t i, uint32_t block)
 {
-    struct run run = {.apart = aparts[i], .next = i, .block = block};
-    uint32_t most = 0;
-    while (run.next < count && aparts[run.next] - aparts[i] < block) {
-        uint32_t apart = aparts[run.next], equal = 0;
-        for (; run.next < count && aparts[run.next] == apart; run.next++)
-            equal++;
-        run.count += equal;
-        if (apart % GRID_MIN_BYTES == 0 && equal > most) {
-            most = equal;
+    struct run run = {.apart = aparts[i], .block = block};
+    for (run.next = i; run.next < count && aparts[run.next] - aparts[i] < block; run.next++) {
+        uint32_t apart = aparts[run.next];
+        if ((apart & -apart) > (run.apart & -run.apart))
             run.apart = apart;
-        }
     }
+    run.count = run.next - i;
     return run;
 }
 
