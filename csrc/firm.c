@@ -76,11 +76,20 @@ static int program_again(struct reading *r, uint32_t strategy)
     return jx_is_wear(err) ? JX_OK : err;
 }
 
+/* ... and what a summary shows goes with it. */
+static int is_sealed(const struct reading *r, uint32_t strategy)
+{
+    int sealed = strategy == JX_SEAL;
+    for (uint32_t i = 0; i < r->fs->node_count; i++)
+        sealed |= r->fs->nodes[i].by_summary;
+    return sealed;
+}
+
 /* The pages of the block in the order of prepare and commit, those that are erased left out. */
 static int program_pages(struct reading *r, uint32_t strategy, uint32_t to)
 {
     const struct jx_geometry *geo = &r->fs->flash->geo;
-    uint32_t page = geo->write_size_bytes, end = strategy == JX_SEAL ? geo->erase_size_bytes : end_of_set(r), at = 0;
+    uint32_t page = geo->write_size_bytes, end = is_sealed(r, strategy) ? geo->erase_size_bytes : end_of_set(r), at = 0;
     int err = JX_OK;
     if (is_lifted(r, strategy)) {
         jx_encode_header(r->fs->endian, r->buf, JX_NODE_PADDING, JX_LIFT_BYTES);

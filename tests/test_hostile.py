@@ -66,6 +66,23 @@ def test_a_tag_that_claims_another_strategy(geometry, strategy):
         assert fs.read("name") == b"content"
 
 
+@pytest.mark.parametrize("strategy", [0, 1, 2, 3], ids=["swap", "flip", "seal", "lift"])
+def test_what_a_summary_leaves_out_stays_hidden(strategy):
+    """A commit block that is written once more keeps its summary, whatever its tag claims."""
+    nodes = [tag(2, 1, strategy=strategy), dirent(1, 2, b"name", 2), inode(2, 1, b"content"), inode(2, 2, b"hidden")]
+    at = len(nodes[0])
+    entries = [{"nodetype": NodeType.DIRENT, "totlen": 44, "offset": at, "pino": 1, "version": 2, "ino": 2, "type": 8}]
+    entries[0]["name"] = b"name"
+    entries += [{"nodetype": NodeType.INODE, "ino": 2, "version": 1, "offset": at + 44, "totlen": 75}]
+    start = ERASE // 2
+    commit = block(*nodes, start=b"")[:start] + summary_of(entries, start)
+    flash = medium(commit, block(ROOT, start=b""), geometry=NAND)
+    for _ in range(2):
+        with FileSystem(flash) as fs:
+            assert fs.read("name") == b"content"
+        recover(flash)
+
+
 # ---- holes ----
 
 
