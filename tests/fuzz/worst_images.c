@@ -133,6 +133,14 @@ static void colliding_keys(struct worst *w, uint32_t n)
     }
 }
 
+/* The same nodes in each eraseblock: twins at every distance, and borders everywhere. */
+static void many_copies(struct worst *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++, next_block(w))
+        for (uint32_t ino = 2; ino < 22; ino++)
+            add_byte(w, ino, 0, 1);
+}
+
 static void deep_chain(struct worst *w, uint32_t n)
 {
     for (uint32_t i = 1; i <= n; i++) {
@@ -296,6 +304,7 @@ const struct worst_family worst_families[] = {
     {"directory", "names of one directory", 2000, 16 * KIB, big_directory},
     {"collisions", "inode numbers that collide in the table of inodes", 2000, 16 * KIB, colliding_numbers},
     {"keys", "numbers that collide where file systems are looked for", 2000, 16 * KIB, colliding_keys},
+    {"copies", "eraseblocks that all hold the same nodes", 400, 4 * KIB, many_copies},
     {"chain", "directories one in the other", 2000, 16 * KIB, deep_chain},
     {"overlaps", "nodes of one file, each showing a byte", 1000, 16 * KIB, overlapping_nodes},
     {"show-through", "a packed node of 1 MiB that shows through behind each byte", 2000, 16 * KIB, showing_through},
