@@ -169,13 +169,11 @@ static uint32_t border_of(const struct survey *v, uint32_t from, uint32_t to, ui
 {
     uint32_t low = v->seen[from].at, high = low + apart, front = 0, again = JX_NONE;
     for (uint32_t i = from; i < to; i++) {
-        if (!is_of_run(v, i, apart, block))
+        if (!is_of_run(v, i, apart, block) || v->seen[v->seen[i].older].end > high)
             continue;
-        const struct sighting *older = &v->seen[v->seen[i].older];
-        if (older->end <= high && older->end > front)
-            front = older->end;
-        if (older->end <= high && v->seen[i].at < again)
-            again = v->seen[i].at;
+        const struct sighting *one = &v->seen[i], *older = &v->seen[one->older];
+        front = older->end > front ? older->end : front;
+        again = one->at < again ? one->at : again;
     }
     low = (low - v->erased < apart ? v->erased : low - apart) + apart;
     if (apart % GRID_MIN_BYTES) /* all of them moved: no distance tells */
@@ -271,9 +269,11 @@ static int is_copied(struct survey *v, uint32_t from, uint32_t to, struct place 
         if (is_twin(v, i) && apart_of(v, i) >= DEVICE_MIN_BLOCKS * GRID_MIN_BYTES)
             v->aparts[count++] = apart_of(v, i);
     qsort(v->aparts, count, sizeof(*v->aparts), by_distance);
-    for (uint32_t i = 0; i < count; i = run_at(v->aparts, count, i, block).next)
-        if (run_at(v->aparts, count, i, block).count > most)
-            most = run_at(v->aparts, count, i, block).count;
+    for (uint32_t i = 0; i < count;) {
+        struct run run = run_at(v->aparts, count, i, block);
+        i = run.next;
+        most = run.count > most ? run.count : most;
+    }
     for (uint32_t i = 0; i < count && trials < COPY_TRIALS;) { /* of several copies the next one */
         struct run run = run_at(v->aparts, count, i, block);
         i = run.next;
