@@ -62,6 +62,8 @@ class Reader:
     name_max_bytes: int = 254
     #: Finds files behind a symbolic link to a directory.
     follows_directory_symlinks: bool = True
+    #: Resolves a symbolic link from the newest dirent of its inode, even in a dead or unreached directory.
+    links_by_newest_dirent: bool = False
     #: Beside the views: what must be given for them, or what is worse than they say. By strategy.
     notes: dict[Strategy, str] = field(default_factory=dict, hash=False)
 
@@ -103,6 +105,7 @@ _TABLE = (
         empty_scan_bytes=1024,
         name_max_bytes=_UBOOT_NAME_MAX_BYTES,
         follows_directory_symlinks=False,
+        links_by_newest_dirent=True,
         notes=_MIXED,
     ),
     Reader(
@@ -115,6 +118,7 @@ _TABLE = (
         empty_scan_bytes=1024,
         name_max_bytes=_UBOOT_NAME_MAX_BYTES,
         follows_directory_symlinks=False,
+        links_by_newest_dirent=True,
     ),
     Reader(
         "u-boot-2008",
@@ -123,6 +127,7 @@ _TABLE = (
         xattr=True,
         name_max_bytes=_UBOOT_NAME_MAX_BYTES,
         follows_directory_symlinks=False,
+        links_by_newest_dirent=True,
     ),
     Reader("barebox", "barebox", _ALL_BUT_SEAL, empty_scan_bytes=1024, notes=_MIXED),
     Reader("rtems", "RTEMS", _ALL_BUT_SEAL, empty_scan_bytes=1024, notes=_MIXED),

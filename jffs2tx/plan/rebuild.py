@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jffs2tx.errors import TooBig
 from jffs2tx.plan.changes import INODE_BYTES, Changes, attribute_size, difference, directory_size, dirent_size, set_size
-from jffs2tx.plan.match import Matches
 from jffs2tx.plan.model import Medium, parent_of
 from jffs2tx.readers import Strategy
 
@@ -145,7 +144,7 @@ def _renewed(changes: Changes, allowed: int) -> Changes:
         left -= sum(attribute_size(changes.attributes[path]).bytes for path in by_directory[directory])
     groups = changes.match.groups
     inos = {path: None if groups[path] in anew else ino for path, ino in changes.match.ino.items()}
-    return difference(changes.old, changes.wanted, Matches(inos, groups))
+    return difference(changes.old, changes.wanted, replace(changes.match, ino=inos))
 
 
 def fit_anyhow(changes: Changes, strategy: Strategy, medium: Medium, shares: bool) -> tuple[Changes, set[bytes]]:
