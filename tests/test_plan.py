@@ -80,8 +80,34 @@ def test_changes_of_the_root_cannot_swap():
     before = tree(entry(b"f", "file", b"x"))
     after = tree(entry(b"f", "file", b"y"))
     assert plan(before, after).strategy == "flip"
-    with pytest.raises(StrategyError, match="not the root"):
+    with pytest.raises(StrategyError, match=r"the name \./f in the root directory changes"):
         plan(before, after, strategy="swap")
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        ({b"c/f": b"2", b"d/f": b"2"}, r"changes are below \./c and below \./d"),
+        ({b"c/f": b"2", b"x": b""}, r"the name \./x in the root"),
+        ({b"c/f": b"1", b"d/f": None}, r"the metadata of \./d/f change"),
+        ({b"": None, b"c/f": b"2"}, "the metadata of the root directory change$"),
+    ],
+    ids=["two directories", "a new name", "a file's metadata", "the root's metadata"],
+)
+def test_a_swap_that_cannot_be_says_which_change_stops_it(after, why):
+    before = tree(entry(b"c"), entry(b"d"), entry(b"c/f", "file", b"1"), entry(b"d/f", "file", b"1"))
+    changed = {path: entry(path, "file", data) for path, data in after.items() if data is not None}
+    changed |= {path: entry(path, before[path].type, b"1", mode=0o700) for path, data in after.items() if data is None}
+    with pytest.raises(StrategyError, match=why):
+        plan(before, before | changed, strategy="swap")
+
+
+def test_a_swap_stopped_by_a_root_without_a_node_says_what_it_shows():
+    before = tree(entry(b"", time=0), entry(b"d"), entry(b"d/f", "file", b"1"))
+    after = before | tree(entry(b"d/f", "file", b"2"))
+    with pytest.raises(StrategyError, match=r"time=0, as on every image by mkfs\.jffs2"):
+        plan(before, after, strategy="swap")
+    assert plan(before, after | {b"": before[b""]}, strategy="swap").rebuilt == (b"d",)
 
 
 def test_new_metadata_of_a_file_costs_no_data():
