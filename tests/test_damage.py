@@ -23,7 +23,8 @@ from .corpus.judge import geometry
 from .corpus.trees import seen_by_us
 from .crafted import ERASE, NOR, block, directory, dirent, filesystem, inode
 from .crashes import FAULTS, cases, record
-from .test_check import flipped, xattr, xref
+from .test_check import LZMA, flipped, xattr, xref
+from .test_check import TEXT as COMPRESSED
 
 PAGE = 4096
 TEXT = b"".join(b"%06d\n" % number for number in range(4000))
@@ -407,3 +408,45 @@ def test_a_power_cut_is_no_damage(case):
                 told = [one.text for one in fs.damage()]
             assert not told, f"{recording.describe(cut, tear, FAULTS)} (c{cut}.t{tear}): {told}"
     recording.close()
+
+
+# ---- what a reader cannot decompress ---------------------------------------------------------------------------------
+
+
+def lzma_medium():
+    """Two files that OpenWrt's kernel wrote, and one that every kernel reads."""
+    nodes = [dirent(1, 1, b"a", 2), inode(2, 1, LZMA, compr=8, dsize=100, size=100), *OTHER]
+    return block(*nodes, dirent(1, 2, b"b", 3), inode(3, 1, LZMA, compr=8, dsize=100, size=100)) + block() * 9
+
+
+@pytest.fixture
+def planned(tmp_path, capsys):
+    """The warnings of plan for a reader, on a tree of these files."""
+    (tmp_path / "image").write_bytes(lzma_medium())
+    (tmp_path / "new").mkdir()
+
+    def plan(files, reader):
+        for name, content in files.items():
+            (tmp_path / "new" / name).write_bytes(content)
+        new, manifest, image = (str(tmp_path / name) for name in ("new", "manifest", "image"))
+        assert main(["manifest", new, "-o", manifest, "-q"]) == 0
+        assert main(["plan", image, manifest, "--from", new, "--json", "--reader", reader, *GIVEN]) == 0
+        return json.loads(capsys.readouterr().out)["warnings"]
+
+    return plan
+
+
+def test_plan_warns_of_what_its_reader_cannot_decompress(planned):
+    whole = {"a": COMPRESSED, "b": COMPRESSED, "new": b"new"}
+    both = "linux: not known to read lzma (0x08), by which /a and 1 other files are compressed"
+    assert planned(whole, "linux") == [both]
+    assert planned(whole | {"a": b"changed"}, "linux") == [both.replace("/a and 1 other files are", "/b is")]
+    assert planned(dict.fromkeys("ab", b"changed"), "linux") == []
+
+
+def test_check_names_the_readers(tmp_path, capsys):
+    (tmp_path / "image").write_bytes(lzma_medium())
+    assert main(["check", str(tmp_path / "image"), "-q", "--json", *GIVEN]) == 1
+    (finding,) = json.loads(capsys.readouterr().out)["problems"]
+    assert (finding["kind"], finding["path"]) == ("vendor-compression", "/a")
+    assert finding["text"].startswith("files compressed by lzma (0x08): 2; not known to read them: linux, ")
