@@ -65,7 +65,8 @@ class Log:
         self.bad_inode_nodes: dict[int, list[int]] = defaultdict(list)
         self._references: dict[int, dict[int, int]] = defaultdict(dict)  # by inode number and xid: the newest
         self._attributes: set[int] = set()  # xids
-        self._live: dict[int, bool] = {}  # by number of an eraseblock
+        self._live: dict[int, bool] = {}  # by number of an eraseblock, as is the next
+        self._ends: dict[int, int] = {}
         for index in range(self.count):
             self._take(index)
 
@@ -207,8 +208,14 @@ class Log:
         """Whether what ends there was programmed last in its eraseblock: only erased flash follows its page."""
         page = self.fs.flash.geometry.write_size
         end += -end % max(page, _TAIL_BYTES)
-        rest = -end % self.erase_size
-        return rest == 0 or self.read(end, rest).count(_ERASED) == rest
+        return self._programmed_end((end - 1) // self.erase_size) <= end
+
+    def _programmed_end(self, number: int) -> int:
+        """Where the last byte of an eraseblock that is not erased ends."""
+        if number not in self._ends:
+            start = number * self.erase_size
+            self._ends[number] = start + len(self.read(start, self.erase_size).rstrip(_ERASED))
+        return self._ends[number]
 
     # ---- extended attributes ----
 
