@@ -221,8 +221,11 @@ static int file_oob_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
 
 static int file_sync(void *ctx)
 {
-    const struct file *f = ctx;
-    return f->writable && fsync(f->fd) ? host_error() : JX_OK;
+    struct file *f = ctx;
+    if (!f->writable || !fsync(f->fd))
+        return JX_OK;
+    f->failed = 1;
+    return host_error();
 }
 
 static void file_close(void *ctx)

@@ -9,6 +9,7 @@ import errno
 import functools
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 FOUND = 1
 BROKEN_PIPE = 141
+ERASE_SIZE_MAX_BYTES = 1 << 20  # of usual flash
 MESSAGE_CHARS_MAX = 1000  # of a sentence; paths of the user's can be of any length
 
 
@@ -109,13 +111,13 @@ def opened(target: str, medium: dict, writable: bool = False) -> Iterator[Image]
 @contextmanager
 def telling(tree: Tree | None = None) -> Iterator[list[Image]]:
     """Whatever ends a command that writes carries which tree is there then, for main(): that of the image which the
-    command puts into the list, or `tree`.
+    command puts into the list, or `tree`, of what was not refused.
     """
     images: list[Image] = []
     try:
         yield images
     except BaseException as error:
-        if images:
+        if images and (tree is None or isinstance(error, KeyboardInterrupt | OSError)):
             error.tree = tree or images[0].flash.tree
         raise
 
@@ -143,7 +145,7 @@ class Upgrade:
         from jffs2tx.manifest import Manifest
         from jffs2tx.source import Source
 
-        tree = Manifest.parse(Path(self.manifest).read_bytes())
+        tree = Manifest.parse(Path(self.manifest).read_bytes(), _room(self.target, medium["device_size"]))
         with Source(self.source) as files, opened(self.target, medium, writable) as image:
             try:
                 yield image, {"manifest": tree, "source": files, "strategy": self.strategy, "readers": self.readers}
@@ -151,6 +153,17 @@ class Upgrade:
                 if medium["device_size"] is None and image.location and image.location.to_file_end:
                     raise NoSpace(f"{error}; if the flash is larger than this file, say --device-size") from None
                 raise
+
+
+def _room(target: str, device_size: int | None) -> int | None:
+    """The most bytes that a target can have; None: unknown until it is opened. An image may end within a block."""
+    try:
+        status = os.stat(target)
+    except OSError:  # that is said when it is opened
+        return None
+    if device_size is None and not stat.S_ISREG(status.st_mode):
+        return None
+    return max(device_size or 0, status.st_size + ERASE_SIZE_MAX_BYTES)
 
 
 def upgrade_options(command: Callable) -> Callable:
@@ -226,10 +239,11 @@ def plan(upgrade, medium, as_json) -> None:
 @cli.command()
 @upgrade_options
 @medium_options
+@click.option("--yes", is_flag=True, help="Even where the owners of all files change, devices go, or much is removed.")
 @json_option
 @quiet_option
 @click.pass_context
-def apply(ctx, upgrade, medium, as_json, quiet) -> None:
+def apply(ctx, upgrade, medium, yes, as_json, quiet) -> None:
     """Upgrade TARGET to MANIFEST in one transaction."""
     from jffs2tx import ops, output
     from jffs2tx.progress import reporter
@@ -237,7 +251,7 @@ def apply(ctx, upgrade, medium, as_json, quiet) -> None:
     with telling() as images:
         with upgrade.opened(medium, writable=True) as (image, arguments), reporter(quiet) as progress:
             images.append(image)
-            facts = ops.apply(image, progress=progress, **arguments)
+            facts = ops.apply(image, progress=progress, yes=yes, **arguments)
         warn(facts)
         if as_json or not quiet:
             output.result(facts, as_json)

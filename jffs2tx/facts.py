@@ -26,7 +26,7 @@ def plan_facts(outcome: Outcome) -> dict:
         "removed_names": len(plan.unlinks),
         "new_metadata": len(plan.attributes),
         "rebuilt_directories": [path.decode("utf-8", "backslashreplace") for path in plan.rebuilt],
-        "warnings": list(plan.warnings),
+        "warnings": [*plan.warnings, *plan.risks],
     }
     if figures:
         facts |= {
@@ -99,7 +99,7 @@ def apply_facts(outcome: Outcome, geometry: Geometry, space: Space, ecc_correcte
     facts["phases"] = [_phase_facts(phase, geometry) for phase in outcome.work]
     facts["full_rewrite"] = _full_rewrite_facts(outcome.work, geometry, space)
     if outcome.unsettled:
-        facts["warnings"] = [*facts["warnings"], sentence(f"could not be settled: {outcome.unsettled}", Tree.NEW)]
+        facts["warnings"] = [*facts["warnings"], sentence(f"not all is finished: {outcome.unsettled}", Tree.NEW)]
     if outcome.recovery:
         facts["dead_blocks_erased"] = outcome.recovery.blocks_erased
     return facts

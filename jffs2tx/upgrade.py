@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -172,6 +173,7 @@ def apply_upgrade(
     tag: bytes = bytes(16),
     progress: Progress = None,
     settle: bool = True,
+    confirm: Callable[[Plan], None] = lambda plan: None,
 ) -> Outcome:
     """Lands the wanted tree as one transaction.
 
@@ -179,7 +181,8 @@ def apply_upgrade(
     tree is staged, committed and settled.
     An error before the commit leaves the old tree; at any time `flash.tree` says which is there. `tag` (16 bytes) is
     what the blocks say of this transaction.
-    A live flash gets neither finishing nor room, and settles only what the running kernel does not read.
+    confirm: raises what stops this plan, before the first write. A live flash gets neither finishing nor room, and
+    settles only what the running kernel does not read.
     """
     readers = readers or named(("linux",))
     meter = Meter(flash)
@@ -189,6 +192,7 @@ def apply_upgrade(
         summary = _wants_summary(fs, readers)
     if outcome.plan.is_empty:
         return replace(outcome, work=tuple(meter.work))
+    confirm(outcome.plan)
     flash.tree = Tree.OLD
     if state != "none":
         with meter.phase("recover"):
@@ -242,6 +246,8 @@ def _commit(run: Run) -> str | None:
         flash.tree = run.tree
     except BaseException as error:  # an interruption too, which comes when the core returns
         flash.tree = run.tree
+        if run.tree is Tree.OLD:
+            run.abort()
         if run.tree is not Tree.NEW or not isinstance(error, _LEFT_TO_RECOVER):
             raise
         return str(error)
