@@ -4,7 +4,7 @@
 #include "mutants.h"
 #include "txn.h"
 
-#define OUTER JX_FLIP_HEADERS
+#define OUTER JX_FLIP_HEADERS(JX_TAG_FORMAT)
 #define INNER (OUTER + JX_HEADER_BYTES)
 #define SET_AT (INNER + JX_HEADER_BYTES)
 

@@ -204,11 +204,17 @@ def _copied(path: str, file, size: int, offset: int, length: int) -> Iterator[mm
     fd, at, end = file.fileno(), offset, offset + length
     private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
     with mmap.mmap(-1, size, flags=private) as content:
-        with memoryview(content) as room:
-            while (at := _next_data(fd, at, end)) < end:
-                with room[at : min(end, at + COPY_BYTES)] as part:
-                    at += os.preadv(fd, [part], at) or end
-        if os.fstat(fd).st_size < end:
+        try:
+            with memoryview(content) as room:
+                while (at := _next_data(fd, at, end)) < end:
+                    with room[at : min(end, at + COPY_BYTES)] as part:
+                        at += os.preadv(fd, [part], at) or end
+            size_now = os.fstat(fd).st_size
+        except OSError as error:
+            raise HostError(
+                f"the host cannot read it at {at:#x}: {(error.strerror or '').lower()}", path=path
+            ) from None
+        if size_now < end:
             raise HostError("became shorter while it was read: let nobody else write to it", path=path)
         yield content
 
