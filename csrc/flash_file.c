@@ -44,13 +44,13 @@ static int host_error(void)
     return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? JX_EHOST_FULL : JX_EHOST;
 }
 
-static int read_at(const struct file *f, uint8_t *p, uint64_t len, uint64_t off)
+static int read_at(const struct file *f, uint8_t *p, size_t len, uint64_t off)
 {
     int err = jx_read_all(f->fd, p, len, off);
     return !err ? JX_OK : errno ? host_error() : JX_ESHORT;
 }
 
-static int write_at(struct file *f, const uint8_t *p, uint64_t len, uint64_t off)
+static int write_at(struct file *f, const uint8_t *p, size_t len, uint64_t off)
 {
     if (!jx_write_all(f->fd, p, len, off))
         return JX_OK;
@@ -63,7 +63,7 @@ static int write_ff(struct file *f, uint64_t off, uint64_t len)
     uint8_t ff[4096];
     memset(ff, 0xff, sizeof ff);
     while (len) {
-        uint64_t part = len < sizeof ff ? len : sizeof ff;
+        size_t part = len < sizeof ff ? (size_t)len : sizeof ff;
         int err = write_at(f, ff, part, off);
         if (err)
             return err;
@@ -112,7 +112,7 @@ static int read_pages(const struct file *f, uint32_t off, uint8_t *buf, uint32_t
 {
     uint32_t page = f->layout.page_bytes;
     uint64_t from = place(f, off);
-    int err = read_at(f, f->raw, place(f, off + len - 1) + 1 - from, from);
+    int err = read_at(f, f->raw, (size_t)(place(f, off + len - 1) + 1 - from), from);
     for (uint32_t at = 0, part; at < len && !err; at += part) {
         part = page - (off + at) % page < len - at ? page - (off + at) % page : len - at;
         memcpy(buf + at, f->raw + (place(f, off + at) - from), part);

@@ -7,7 +7,7 @@
 #include "jffs2tx.h"
 #include "posix.h"
 
-int jx_read_all(int fd, uint8_t *p, uint64_t len, uint64_t off)
+int jx_read_all(int fd, uint8_t *p, size_t len, uint64_t off)
 {
     while (len) {
         errno = 0;
@@ -18,12 +18,12 @@ int jx_read_all(int fd, uint8_t *p, uint64_t len, uint64_t off)
             return JX_EIO;
         p += done;
         off += (uint64_t)done;
-        len -= (uint64_t)done;
+        len -= (size_t)done;
     }
     return JX_OK;
 }
 
-int jx_write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
+int jx_write_all(int fd, const uint8_t *p, size_t len, uint64_t off)
 {
     while (len) {
         errno = ENOSPC; /* a write of no bytes says nothing else */
@@ -34,7 +34,7 @@ int jx_write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
             return JX_EIO;
         p += done;
         off += (uint64_t)done;
-        len -= (uint64_t)done;
+        len -= (size_t)done;
     }
     return JX_OK;
 }
