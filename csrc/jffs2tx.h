@@ -38,13 +38,20 @@ enum jx_error {
     JX_ETOOBIG = -14,   /* the commit set does not fit one block (or page) */
     JX_EVERIFY = -15,   /* read back something other than was programmed */
     JX_ESTATE = -16,    /* call out of order (commit before prepare, write after commit) */
-    JX_ELIMIT = -17,    /* a limit of the engine: nodes, names, inode numbers, versions */
+    JX_ELIMIT = -17,    /* names of more than 2 GiB in all */
     JX_EUNKNOWN_COMPR = -18, /* compressed by a method that this build cannot read */
     JX_ECUT = -19,      /* simulator: the power is gone */
     JX_ESTRATEGY = -20, /* the strategy does not apply to this medium */
     JX_EECC = -21,      /* read, but some of it is beyond what ECC can correct */
     JX_EBUSY = -22,     /* mounted, and what this call would change is in use */
     JX_EUNFINISHED = -23, /* the commit of an earlier transaction waits: recover first */
+    JX_EHOST = -24,     /* image file: the host could not read, write or sync it. Says nothing of the flash: no wear */
+    JX_EHOST_FULL = -25, /* image file: the host has no room for it (ENOSPC, EDQUOT, EFBIG). No wear */
+    JX_ELIMIT_INO = -27,     /* no inode number below 2^31 is left */
+    JX_ELIMIT_VERSION = -28, /* the versions of an inode have reached 2^31 */
+    JX_ELIMIT_XATTR = -29,   /* the numbers of attributes or of their references have */
+    JX_ELIMIT_TXID = -30,    /* the numbers of transactions have */
+    JX_ESHORT = -26,    /* image file: it became shorter while it was open. No wear */
 };
 
 enum jx_endian { JX_LITTLE = 0, JX_BIG = 1 };
@@ -89,8 +96,10 @@ struct jx_oob {
 };
 enum { JX_NO_BAD_MARK = 0x7fffffff };
 
-/* An image file, mapped. Shorter than geo->size_bytes: the rest reads as erased, and
- * the file grows, to the end of that eraseblock, only when something is programmed there.
+/* An image file. Shorter than geo->size_bytes: the rest reads as erased, and
+ * the file grows, to the end of that eraseblock, only when something is programmed there. Where the host has no room for
+ * that the file keeps its size; once the host has failed to write, erasing the last eraseblock that was appended takes it from
+ * the file again. What the host cannot do is JX_EHOST, JX_EHOST_FULL or JX_ESHORT.
  * Without oob (NULL) what is programmed in the OOB lives as long as the handle, and no block is bad. With it the file is
  * a dump: its OOB is read and written in place, data in it are neither checked nor corrected by ECC, and programming
  * or erasing a bad block is JX_EIO. Programming or erasing what was opened read-only is JX_EIO.
@@ -546,9 +555,12 @@ int jx_txn_removexattr(jx_txn *txn, uint32_t ino, uint32_t xid);
 
 /* The commit set in place, hidden, and read back: only the commit is missing. JX_ETOOBIG, JX_ENOSPC, JX_ESTRATEGY. */
 int jx_txn_prepare(jx_txn *txn);
-/* The one flash operation, then the settling that safety needs. An error after which the new tree stands is still JX_OK here;
- * JX_EVERIFY: the old tree stands. */
+/* The one flash operation, then the settling that safety needs, of which errors are left to jx_recover. An error says nothing
+ * of the tree: jx_txn_outcome does. A sync that fails after the operation is an error, and nothing is settled then. */
 int jx_txn_commit(jx_txn *txn);
+/* Which tree the medium shows, by a fresh scan after the operation, whatever the chip or the host answered. */
+enum jx_outcome { JX_OUTCOME_OLD = 0, JX_OUTCOME_NEW = 1, JX_OUTCOME_UNKNOWN = 2 /* the scan failed, or the power is gone */ };
+int jx_txn_outcome(const jx_txn *txn);
 void jx_txn_statistics(const jx_txn *txn, struct jx_txn_stats *out);
 
 /* ---- settle and recover ---------------------------------------------------- */

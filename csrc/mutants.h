@@ -23,6 +23,8 @@
     X(foreign_dropped, "unknown nodes that must be kept count for nothing") \
     X(half_copy_needed, "half a copy of a node that is needed counts as needed too") \
     X(number_of_hidden_reused, "inode numbers of hidden nodes are given again") \
+    X(tag_anywhere, "a commit tag counts wherever in a block it stands") \
+    X(gap_unseen, "a stray inode number near 2^31 leaves no number for new inodes") \
     X(version_of_hidden_reused, "versions of hidden and obsolete nodes are given again") \
     /* txn.c, txn_stage.c */ \
     X(version_reused, "a new node gets the inode's highest version, not the next one") \

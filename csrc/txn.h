@@ -85,11 +85,12 @@ struct jx_txn {
     struct jx_txn_options options;
     const struct jx_strategy_ops *strategy;
     enum jx_txn_phase phase;
+    enum jx_outcome outcome;
     struct jx_writer writer;
     struct jx_set set;
     struct jx_txn_stats stats;
     struct jx_tag tag;
-    uint32_t first_ino, next_ino, next_xid, next_xseqno;
+    uint32_t first_ino, next_ino, end_ino, next_xid, next_xseqno;
     uint32_t *versions; /* highest used version of inode first_ino + i */
     uint32_t versions_capacity;
     struct jx_new_xattr *xattrs;
@@ -109,6 +110,10 @@ struct jx_txn {
     uint8_t *check;        /* what is read back */
     struct jx_pool pool;
 };
+
+/* numbers.c: numbers from *first up to *end, that one not, which no node on the medium carries: those above the highest, or
+ * where a stray node has a number so high that few are left there, the widest gap below. JX_ENOMEM. */
+int jx_free_numbers(const struct jx_fs *fs, uint32_t *first, uint32_t *end);
 
 static inline int jx_must_stage(const struct jx_txn *txn) { return txn->phase == JX_PHASE_STAGE ? JX_OK : JX_ESTATE; }
 static inline int jx_is_new_ino(const struct jx_txn *txn, uint32_t ino) { return ino >= txn->first_ino && ino < txn->next_ino; }
@@ -154,7 +159,7 @@ int jx_obliterate(struct jx_fs *fs, const struct jx_node *n);
 int jx_holds_datum(const struct jx_fs *fs, const struct jx_block *block);
 /* The needed nodes of a commit block, copied unchanged to a fresh block that says SETTLED; then the block is erased. */
 int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved);
-/* After the commit: JX_OK once nothing depends on the trick. *stands: the new tree is there. */
-int jx_settle_committed(struct jx_txn *txn, int *stands);
+/* After the commit: JX_OK once nothing depends on the trick. *stands: the new tree is there. settle 0: only look. */
+int jx_settle_committed(struct jx_txn *txn, int settle, int *stands);
 
 #endif

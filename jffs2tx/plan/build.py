@@ -10,6 +10,7 @@ from jffs2tx.plan.changes import Changes, difference
 from jffs2tx.plan.choose import Choice, choose
 from jffs2tx.plan.match import match
 from jffs2tx.plan.model import Link, Medium, New, OldTree, Plan, Ref, Unlink, Wanted, name_of, parent_of
+from jffs2tx.plan.risks import risks
 from jffs2tx.readers import Reader, Strategy
 
 
@@ -126,9 +127,11 @@ def make_plan(
     Raises StrategyError where no strategy keeps the promise, TooBig, Refused.
     """
     _check_xattrs(wanted, medium, readers)
-    changes = difference(old, wanted, match(old, wanted))
+    matches = match(old, wanted)
+    changes = difference(old, wanted, matches)
     if not changes.touched() and not changes.attributes:
         return Plan(Strategy.SWAP, "nothing changes", unchanged=len(wanted))
     choice = choose(changes, medium, readers, strategy)
     plan = Plan(choice.strategy, choice.reason, warnings=_warnings(wanted, readers))
+    plan.risks = risks(old, wanted, set(matches.ino.values()))
     return _Builder(choice.changes, choice, plan).build()
