@@ -15,8 +15,10 @@
 #define JX_TAG_FORMAT 1u
 /* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
 #define JX_LIFT_BYTES 1024u
-/* Flip: its two headers stand right behind the tag. */
+/* Flip: its two headers follow the tag; clearing the magic of the second is the commit. */
 #define JX_FLIP_HEADERS JX_TAG_BYTES
+#define JX_FLIP_COMMIT (JX_FLIP_HEADERS + JX_HEADER_BYTES)
+#define JX_MAGIC_BYTES 2u
 
 struct jx_tag {
     uint8_t role, strategy;

@@ -56,17 +56,21 @@ class Sight:
 
 def sights(recording: Recording, image: Flash) -> list[Sight]:
     """What each reader of the recording sees on a crash image; what is unstable reads the same to each."""
-    with recording.at(0) as start:
-        trees = {"old": facts_on(start, endian=recording.endian)}
-    with recording.at(recording.operations) as end:
-        trees["new"] = facts_on(end, endian=recording.endian)
-    return [_sight(viewer, trees, image, recording.endian) for viewer in recording.viewers]
+    return [_sight(viewer, recording, image) for viewer in recording.viewers]
 
 
-def _sight(viewer: Viewer, trees: dict[str, Facts], image: Flash, endian: str) -> Sight:
+def _trees(viewer: Viewer, recording: Recording) -> dict[str, Facts]:
+    """The two trees as this reader should see them."""
+    with recording.at(0) as start, recording.at(recording.operations) as end:
+        pair = (("old", start), ("new", end))
+        return {name: facts_on(flash, endian=recording.endian, abilities=viewer.ideal()) for name, flash in pair}
+
+
+def _sight(viewer: Viewer, recording: Recording, image: Flash) -> Sight:
     lib.jx_flash_unstable_rewind(image.handle)
+    trees = _trees(viewer, recording)
     try:
-        seen = facts_on(image, endian=endian, summary=viewer.summary, empty_scan=viewer.empty_scan)
+        seen = facts_on(image, endian=recording.endian, abilities=viewer.abilities(recording.compressions))
     except InternalError:
         raise
     except Jffs2txError as error:
