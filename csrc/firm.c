@@ -48,13 +48,15 @@ static uint32_t end_of_set(const struct reading *r)
     return end;
 }
 
+static uint32_t flip_headers(const struct reading *r) { return JX_FLIP_HEADERS(r->block.tag_format); }
+
 /* A tag may say anything: where flip has its headers there are none if a node stands there. */
 static int is_flipped(const struct reading *r, uint32_t strategy)
 {
     for (uint32_t i = 0; i < r->fs->node_count && strategy == JX_FLIP; i++) {
         const struct jx_node *n = &r->fs->nodes[i];
         uint32_t at = n->offset - r->block.offset;
-        if (n->verdict == JX_V_GOOD && at < JX_FLIP_HEADERS + 2 * JX_HEADER_BYTES && at + n->totlen > JX_FLIP_HEADERS)
+        if (n->verdict == JX_V_GOOD && at < flip_headers(r) + 2 * JX_HEADER_BYTES && at + n->totlen > flip_headers(r))
             return 0;
     }
     return strategy == JX_FLIP;
@@ -75,9 +77,10 @@ static int program_again(struct reading *r, uint32_t strategy)
     static const uint8_t no_magic[JX_MAGIC_BYTES];
     int err = JX_OK;
     if (is_flipped(r, strategy)) {
+        uint32_t inner = flip_headers(r) + JX_HEADER_BYTES;
         if (!JX_MUTANT(flip_again_at_once))
-            err = jx_flash_prog(r->fs->flash, r->block.offset + JX_FLIP_COMMIT, no_magic, sizeof(no_magic));
-        memset(r->buf + JX_FLIP_HEADERS, 0, 2 * JX_HEADER_BYTES);
+            err = jx_flash_prog(r->fs->flash, r->block.offset + inner, no_magic, sizeof(no_magic));
+        memset(r->buf + flip_headers(r), 0, 2 * JX_HEADER_BYTES);
     }
     if (!err)
         err = jx_flash_prog(r->fs->flash, r->block.offset, r->buf, end_of_set(r));
@@ -99,7 +102,9 @@ static int program_pages(struct reading *r, uint32_t strategy, uint32_t to)
     const struct jx_geometry *geo = &r->fs->flash->geo;
     uint32_t page = geo->write_size_bytes, end = is_sealed(r, strategy) ? geo->erase_size_bytes : end_of_set(r), at = 0;
     int err = JX_OK;
+    jx_tag_move(r->fs->endian, r->buf, to);
     if (is_lifted(r, strategy)) {
+        jx_tag_move(r->fs->endian, r->buf + JX_LIFT_BYTES, to + JX_LIFT_BYTES);
         jx_encode_header(r->fs->endian, r->buf, JX_NODE_PADDING, JX_LIFT_BYTES);
         memset(r->buf + JX_HEADER_BYTES, 0xff, JX_LIFT_BYTES - JX_HEADER_BYTES);
         at = page;

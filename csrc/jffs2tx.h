@@ -437,6 +437,7 @@ struct jx_block {
     uint32_t txid, sequence; /* of the tag */
     uint8_t worn;            /* cannot be erased, this device handle has found, nor marked bad: never DIRTY, never unfinished */
     uint8_t staged_last;     /* no staging block of its transaction has a higher sequence: a cut may have met it */
+    uint8_t tag_format;      /* of the tag, where there is one */
 };
 uint32_t jx_fs_block_count(const jx_fs *fs);
 const struct jx_block *jx_fs_blocks(const jx_fs *fs);

@@ -208,6 +208,7 @@ void jx_scan_tag(struct scan *s, uint32_t ofs, uint32_t totlen)
         return;
     /* the last tag of a block tells: a commit block that was settled says so */
     s->block->tag = tag.role;
+    s->block->tag_format = tag.format;
     s->block->txid = tag.txid;
     s->block->sequence = tag.sequence;
     if (tag.txid > s->fs->status.txid || (tag.txid == s->fs->status.txid && tag.role >= s->fs->status.state)) {

@@ -176,7 +176,7 @@ static int write_settled_tag(struct jx_fs *fs, struct jx_tag tag, uint32_t block
     if (at > size - len)
         return JX_OK;
     tag.role = JX_TAG_SETTLED;
-    jx_tag_encode(fs->endian, image, &tag);
+    jx_tag_encode(fs->endian, image, &tag, fs->flash->geo.size_bytes, block + at);
     jx_fill_pages(fs, image, JX_TAG_BYTES);
     return jx_program_verified(fs->flash, block + at, image, len, check);
 }

@@ -7,8 +7,8 @@
 #include "mutants.h"
 #include "txn.h"
 
-#define OUTER JX_FLIP_HEADERS
-#define INNER JX_FLIP_COMMIT
+#define OUTER JX_FLIP_HEADERS(JX_TAG_FORMAT)
+#define INNER (OUTER + JX_HEADER_BYTES)
 #define SET_AT (INNER + JX_HEADER_BYTES)
 
 static int suits(const struct jx_geometry *geo) { return jx_is_bit_writable(geo) ? JX_OK : JX_ESTRATEGY; }

@@ -23,6 +23,7 @@ static int prepare(struct jx_txn *txn)
     uint32_t page = txn->fs->flash->geo.write_size_bytes;
     memmove(txn->image + LIFTED, txn->image, JX_TAG_BYTES);
     memset(txn->image, 0xff, LIFTED);
+    jx_tag_move(txn->fs->endian, txn->image + LIFTED, txn->commit_block + LIFTED);
     jx_set_bytes(&txn->set, txn->image + LIFTED + JX_TAG_BYTES);
     jx_fill_pages(txn->fs, txn->image, LIFTED + JX_TAG_BYTES + txn->set.bytes);
     return jx_program_verified(txn->fs->flash, txn->commit_block + LIFTED, txn->image + LIFTED, page - LIFTED,

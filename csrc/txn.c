@@ -146,7 +146,7 @@ static int take_commit_block(struct jx_txn *txn)
     memset(txn->image, 0xff, txn->fs->flash->geo.erase_size_bytes);
     tag.role = JX_TAG_COMMIT;
     tag.sequence = txn->writer.sequence;
-    jx_tag_encode(txn->fs->endian, txn->image, &tag);
+    jx_tag_encode(txn->fs->endian, txn->image, &tag, txn->fs->flash->geo.size_bytes, txn->commit_block);
     return JX_OK;
 }
 

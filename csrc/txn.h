@@ -9,24 +9,34 @@
 #define JX_NODE_TAG 0x2074u       /* says which transaction a block belongs to, and in which role */
 #define JX_NODE_CONTAINER 0x2078u /* covers a commit set until the commit */
 
-/* Tag, 44 bytes: header 12; format 1, role, strategy, 0; txid; sequence of the block in its transaction;
- * id 16; crc32 of the 28 bytes before it. */
-#define JX_TAG_BYTES 44u
-#define JX_TAG_FORMAT 1u
+/* Tag, 52 bytes: header 12; format 2, role, strategy, 0; txid; sequence of the block in its transaction; id 16; size of the
+ * file system; offset of the tag in it; crc32 of the 36 bytes before it. Format 1, still read, has neither size nor offset:
+ * 44 bytes. */
+#define JX_TAG_BYTES 52u
+#define JX_TAG_FORMAT 2u
+#define JX_TAG_1_BYTES 44u
+#define JX_TAG_BYTES_OF(format) ((format) == 1 ? JX_TAG_1_BYTES : JX_TAG_BYTES)
 /* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
 #define JX_LIFT_BYTES 1024u
-/* Flip: its two headers follow the tag; clearing the magic of the second is the commit. */
-#define JX_FLIP_HEADERS JX_TAG_BYTES
-#define JX_FLIP_COMMIT (JX_FLIP_HEADERS + JX_HEADER_BYTES)
+/* Flip: its two headers follow the tag directly; clearing the magic of the second is the commit. */
+#define JX_FLIP_HEADERS(format) JX_TAG_BYTES_OF(format)
 #define JX_MAGIC_BYTES 2u
 
 struct jx_tag {
     uint8_t role, strategy;
+    uint8_t format;      /* of a decoded tag; what is encoded has JX_TAG_FORMAT */
     uint32_t txid, sequence;
     uint8_t id[16];
+    uint32_t size_bytes; /* of the file system, as its writer knew it; format 1: 0 */
+    uint32_t offset;     /* bytes, of the tag from the start of the file system; format 1: JX_NONE */
 };
-void jx_tag_encode(int endian, uint8_t out[JX_TAG_BYTES], const struct jx_tag *tag);
-int jx_tag_decode(int endian, const uint8_t *p, uint32_t totlen, struct jx_tag *out); /* JX_OK or JX_ECORRUPT */
+/* As it is to be programmed at `offset` of a file system of size_bytes; the tag's own two fields are not looked at. */
+void jx_tag_encode(int endian, uint8_t out[JX_TAG_BYTES], const struct jx_tag *tag, uint32_t size_bytes, uint32_t offset);
+/* p holds totlen bytes. JX_OK, or JX_ECORRUPT where they are not a tag of a known format. */
+int jx_tag_decode(int endian, const uint8_t *p, uint32_t totlen, struct jx_tag *out);
+/* A tag at p will be programmed at another offset. A tag of format 1, and anything else, stays as it is. p holds an
+ * eraseblock, or at least JX_TAG_BYTES. */
+void jx_tag_move(int endian, uint8_t *p, uint32_t offset);
 
 /* One change that must appear at the commit, as an encoded node and its summary entry. */
 struct jx_change {

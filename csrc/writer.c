@@ -345,7 +345,7 @@ static void start_mark(struct jx_writer *w)
     if (w->tag) {
         struct jx_tag tag = *w->tag;
         tag.sequence = w->sequence;
-        jx_tag_encode(w->fs->endian, bytes, &tag);
+        jx_tag_encode(w->fs->endian, bytes, &tag, w->fs->flash->geo.size_bytes, w->block);
         append(w, bytes, sizeof(bytes));
     } else if (cleanmarker) {
         jx_encode_header(w->fs->endian, bytes, JX_NODE_CLEANMARKER, cleanmarker);

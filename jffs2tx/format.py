@@ -65,6 +65,8 @@ XATTR_PREFIXES = {
     4: "system.posix_acl_default",
     5: "trusted.",
 }
+TAG_FORMAT = 2
+TAG_BYTES = {1: 44, 2: 52}  # totlen, by format
 TAG_ROLES = {1: "stage", 2: "commit", 3: "settled"}
 TAG_STRATEGIES = {0: "swap", 1: "flip", 2: "seal", 3: "lift"}
 DIRENT_TYPES = {0: "unknown", 1: "fifo", 2: "char", 4: "dir", 6: "block", 8: "file", 10: "symlink", 12: "socket"}
@@ -217,13 +219,15 @@ def _summary(u16: c.Construct, u32: c.Construct) -> c.Struct:
 def _tag(u16: c.Construct, u32: c.Construct) -> c.Struct:
     return c.Struct(
         *_header(u16, u32),
-        "format" / c.Default(c.Int8ub, 1),
+        "format" / c.Default(c.Int8ub, TAG_FORMAT),
         "role" / c.Int8ub,
         "strategy" / c.Int8ub,
         "unused" / c.Default(c.Bytes(1), bytes(1)),
         "txid" / u32,
         "sequence" / u32,  # of the block in its transaction
         "id" / c.Bytes(16),
+        "size" / c.If(c.this.format != 1, c.Default(u32, 0)),  # of the file system, in bytes
+        "offset" / c.If(c.this.format != 1, c.Default(u32, 0)),  # of this node in the file system
         "tag_crc" / c.Default(u32, 0),
         _filling(),
     )
@@ -283,7 +287,7 @@ _CRCS: dict[int, tuple[_Crc, ...]] = {
         _Crc("sum_crc", lambda raw, node: raw[32:]),
         _Crc("node_crc", lambda raw, node: raw[:24]),
     ),
-    NodeType.TAG: (_Crc("tag_crc", lambda raw, node: raw[12:40]),),
+    NodeType.TAG: (_Crc("tag_crc", lambda raw, node: raw[12 : TAG_BYTES.get(node.format, len(raw)) - 4]),),
 }
 # What totlen has to be for the fields; readers ignore a node of another length.
 _LENGTHS: dict[int, Callable[[c.Container], bool]] = {
@@ -291,7 +295,7 @@ _LENGTHS: dict[int, Callable[[c.Container], bool]] = {
     NodeType.DIRENT: lambda node: pad4(node.totlen) == pad4(40 + node.nsize),
     NodeType.XATTR: lambda node: node.totlen == pad4(33 + node.name_len + node.value_len),
     NodeType.XREF: lambda node: node.totlen == 28,
-    NodeType.TAG: lambda node: node.totlen == 44,
+    NodeType.TAG: lambda node: node.totlen == TAG_BYTES.get(node.format),
 }
 
 

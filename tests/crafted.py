@@ -111,9 +111,16 @@ def obsolete(node):
     return node[:3] + bytes([node[3] & ~0x20]) + node[4:]
 
 
-def tag(role, txid, sequence=0, strategy=0):
-    """Our own mark at the start of a block (csrc/txn.h)."""
-    return build(NodeType.TAG, "little", role=role, strategy=strategy, txid=txid, sequence=sequence, id=bytes(16))
+def tag(role, txid, sequence=0, strategy=0, **more):
+    """Our own mark at the start of a block (csrc/txn.h); more: format, size, offset."""
+    fields = {"role": role, "strategy": strategy, "txid": txid, "sequence": sequence, "id": bytes(16)}
+    return build(NodeType.TAG, "little", **fields, **more)
+
+
+def header(nodetype, totlen):
+    out = ffi.new("uint8_t[12]")
+    lib.jx_encode_header(lib.JX_LITTLE, out, nodetype, totlen)
+    return bytes(out)
 
 
 def block(*nodes, summary=None, erase=ERASE, start=CLEANMARKER):

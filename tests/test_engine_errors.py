@@ -27,7 +27,22 @@ from jffs2tx.errors import (
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.format import NodeType, build
 
-from .crafted import CLEANMARKER, ERASE, KIB, NAND, NOR, block, content, directory, dirent, inode, medium, obsolete, tag
+from .crafted import (
+    CLEANMARKER,
+    ERASE,
+    KIB,
+    NAND,
+    NOR,
+    block,
+    content,
+    directory,
+    dirent,
+    header,
+    inode,
+    medium,
+    obsolete,
+    tag,
+)
 from .medium import attributes, transaction
 
 NEVER = 0xFFFFFFFF
@@ -60,12 +75,6 @@ TREE = [
 OLD = {b"f": b"first", b"a": b"attributed", b"d/x": b"x"}
 NEW = {b"f": b"second" * 1000, b"a": b"attributed", b"new/g": b"g"}
 MOVED = {path: data for path, data in OLD.items() if path != b"d/x"}
-
-
-def header(nodetype, totlen):
-    out = ffi.new("uint8_t[12]")
-    lib.jx_encode_header(lib.JX_LITTLE, out, nodetype, totlen)
-    return bytes(out)
 
 
 def start(geometry):
@@ -436,11 +445,12 @@ def test_a_link_whose_target_is_too_long_keeps_its_metadata():
         tag(0, 7),
         tag(4, 7),
         tag(lib.JX_TAG_STAGE, 7, strategy=4),
-        tag(lib.JX_TAG_STAGE, 7)[:40] + bytes(4),
-        tag(lib.JX_TAG_STAGE, 7)[:12] + b"\2" + tag(lib.JX_TAG_STAGE, 7)[13:],
+        tag(lib.JX_TAG_STAGE, 7)[:48] + bytes(4),
+        tag(lib.JX_TAG_STAGE, 7, format=3),
+        tag(lib.JX_TAG_STAGE, 7, format=1)[:12] + b"\2" + tag(lib.JX_TAG_STAGE, 7, format=1)[13:],
         header(0x2074, 48) + bytes(36),
     ],
-    ids=["role 0", "role 4", "strategy", "crc", "format", "length"],
+    ids=["role 0", "role 4", "strategy", "crc", "format", "length of another format", "length"],
 )
 def test_a_tag_that_is_none(wrong):
     with medium(block(directory(1)), block(start=wrong)) as flash, FileSystem(flash) as fs:

@@ -175,8 +175,9 @@ def test_a_commit_block_that_holds_a_datum_stays(spoiled):
     with after_recovery(*SET, spoiled=spoiled) as flash:
         with FileSystem(flash) as fs:
             assert fs.xattrs("f") == {b"user.a": b"old"}
-        settled = tag(lib.JX_TAG_SETTLED, 2)
-        assert flash.read(2 * ERASE + NAND.write_size, len(settled)) == settled
+        at = 2 * ERASE + NAND.write_size
+        settled = tag(lib.JX_TAG_SETTLED, 2, size=NAND.size, offset=at)
+        assert flash.read(at, len(settled)) == settled
 
 
 def test_a_datum_moves_where_its_block_has_no_room_for_the_tag():

@@ -41,7 +41,7 @@ const struct fuzz_field fuzz_fields[] = {
     HEADER(JX_NODE_TAG),
     {JX_NODE_TAG, 12, 1, "format"}, {JX_NODE_TAG, 13, 1, "role"}, {JX_NODE_TAG, 14, 1, "strategy"},
     {JX_NODE_TAG, 16, 4, "txid"}, {JX_NODE_TAG, 20, 4, "sequence"}, {JX_NODE_TAG, 24, 4, "id"},
-    {JX_NODE_TAG, 40, 4, "tag_crc"},
+    {JX_NODE_TAG, 40, 4, "size"}, {JX_NODE_TAG, 44, 4, "offset"}, {JX_NODE_TAG, 48, 4, "tag_crc"},
     HEADER(0),
 };
 const uint32_t fuzz_field_count = sizeof fuzz_fields / sizeof *fuzz_fields;
@@ -148,7 +148,7 @@ void fuzz_node_mend(uint8_t *image, uint32_t len, const struct fuzz_node *node)
             fuzz_put(p + 24, 4, big, crc_within(image, len, end, node->len - fixed));
         fuzz_put(p + 28, 4, big, jx_crc32(0, p, 24));
         break;
-    case JX_NODE_TAG: fuzz_put(p + 40, 4, big, jx_crc32(0, p + 12, 28)); break;
+    case JX_NODE_TAG: fuzz_put(p + 48, 4, big, jx_crc32(0, p + 12, 36)); break;
     default: break;
     }
     if (!accurate)

@@ -260,7 +260,7 @@ static void greedy_summaries(struct worst *w, uint32_t n)
 static void add_tag(struct worst *w, uint8_t role, uint32_t txid, uint32_t sequence)
 {
     struct jx_tag tag = {.role = role, .txid = txid, .sequence = sequence};
-    jx_tag_encode(JX_LITTLE, append(w, JX_TAG_BYTES), &tag);
+    jx_tag_encode(JX_LITTLE, append(w, JX_TAG_BYTES), &tag, 0, 0);
 }
 
 static void many_transactions(struct worst *w, uint32_t n)
