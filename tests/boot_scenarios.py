@@ -49,13 +49,22 @@ def old_kernel_gone(tx: Transaction, b: str) -> None:
     tx.remove(f"{b}etc/issue")
 
 
+def links_moved(tx: Transaction, b: str) -> None:
+    tx.rename(f"{b}boot/vmlinuz", f"{b}boot/default")
+    tx.rename(f"{b}kernel", f"{b}linux")
+    tx.rename(f"{b}rooted", f"{b}boot/rooted")
+    tx.link(f"{b}boot/default", f"{b}boot/again")
+    tx.put(f"{b}etc/motd", text(230, 341))
+
+
 BOOT_SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("boot-same-name", same_name, boot_tree, past=(used,)),
         Scenario("boot-next", next_kernel, boot_tree, past=(used,)),
         Scenario("boot-removed", old_kernel_gone, boot_tree, past=(used,)),
+        Scenario("boot-links", links_moved, boot_tree, past=(used,)),
     )
 }
 #: Those that delete a name.
-REMOVING = ("boot-removed",)
+REMOVING = ("boot-removed", "boot-links")

@@ -72,6 +72,12 @@ PATCHES = {
     "link_shared": Patch(
         "a symlink is named by the old directory and by the rebuilt one", build._Builder, "_is_anew", _links_stay
     ),
+    "renamed_link_kept": Patch(
+        "a symlink with another name keeps its inode, which then has two dirents",
+        match,
+        "_renew_links",
+        lambda _: _nothing,
+    ),
     "directory_shared": Patch(
         "directories are shared although a reader is older than Linux 4.5", rebuild, "_unshared", _all_share
     ),

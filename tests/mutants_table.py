@@ -91,6 +91,7 @@ CAUGHT_BY = {
     ),
     # Python
     "link_shared": (_PLAN + "a_rebuilt_directory_shares_no_symlink",),
+    "renamed_link_kept": (_PLAN + "a_renamed_symlink_gets_a_new_inode",),
     "directory_shared": (_PLAN + "swap_rebuilds_the_way_to_a_deeper_change_and_shares_the_rest",),
     "pair_uncounted": (_PLAN + "a_replaced_name_counts_twice_in_a_flip",),
     "moved_by_size": (_PLAN + "a_file_of_the_same_size_is_another_file",),

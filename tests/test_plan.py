@@ -80,8 +80,34 @@ def test_changes_of_the_root_cannot_swap():
     before = tree(entry(b"f", "file", b"x"))
     after = tree(entry(b"f", "file", b"y"))
     assert plan(before, after).strategy == "flip"
-    with pytest.raises(StrategyError, match="not the root"):
+    with pytest.raises(StrategyError, match=r"the name \./f in the root directory changes"):
         plan(before, after, strategy="swap")
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        ({b"c/f": b"2", b"d/f": b"2"}, r"changes are below \./c and below \./d"),
+        ({b"c/f": b"2", b"x": b""}, r"the name \./x in the root"),
+        ({b"c/f": b"1", b"d/f": None}, r"the metadata of \./d/f change"),
+        ({b"": None, b"c/f": b"2"}, "the metadata of the root directory change$"),
+    ],
+    ids=["two directories", "a new name", "a file's metadata", "the root's metadata"],
+)
+def test_a_swap_that_cannot_be_says_which_change_stops_it(after, why):
+    before = tree(entry(b"c"), entry(b"d"), entry(b"c/f", "file", b"1"), entry(b"d/f", "file", b"1"))
+    changed = {path: entry(path, "file", data) for path, data in after.items() if data is not None}
+    changed |= {path: entry(path, before[path].type, b"1", mode=0o700) for path, data in after.items() if data is None}
+    with pytest.raises(StrategyError, match=why):
+        plan(before, before | changed, strategy="swap")
+
+
+def test_a_swap_stopped_by_a_root_without_a_node_says_what_it_shows():
+    before = tree(entry(b"", time=0), entry(b"d"), entry(b"d/f", "file", b"1"))
+    after = before | tree(entry(b"d/f", "file", b"2"))
+    with pytest.raises(StrategyError, match=r"time=0, as on every image by mkfs\.jffs2"):
+        plan(before, after, strategy="swap")
+    assert plan(before, after | {b"": before[b""]}, strategy="swap").rebuilt == (b"d",)
 
 
 def test_new_metadata_of_a_file_costs_no_data():
@@ -255,6 +281,67 @@ def test_a_rebuilt_directory_shares_no_symlink():
     before = tree(entry(b"d"), entry(b"d/l", "link", link=b"t"), entry(b"d/f", "file", b"x"))
     result = plan(before, before | tree(entry(b"d/f", "file", b"y")), strategy="swap")
     assert sorted(e.path for e in result.inodes) == [b"d", b"d/f", b"d/l"]
+
+
+def hard_linked(*paths, target=b"t"):
+    return [entry(path, "link", link=target, inode=1) for path in paths]
+
+
+def test_a_renamed_symlink_gets_a_new_inode():
+    """Also with an inode that the caller wants to keep; one with new metadata too."""
+    before = tree(entry(b"a"), entry(b"b"), entry(b"a/l", "link", link=b"t"))
+    after = tree(entry(b"a"), entry(b"b"), entry(b"b/l", "link", link=b"t"))
+    paths = {path: Old(number, e) for number, (path, e) in enumerate(before.items(), start=1)}
+    wanted = {path: Wanted(e, 4 if e.type == "link" else None) for path, e in after.items()}
+    kept = make_plan(OldTree(paths, lambda ino: ""), wanted, medium(), named(("linux",)))
+    for result in (plan(before, after, strategy="flip"), kept):
+        assert [e.path for e in result.inodes] == [b"b/l"] and [u.path for u in result.unlinks] == [b"a/l"]
+        assert all(isinstance(link.target, New) for link in result.links)
+
+
+def test_symlinks_move_with_their_directory():
+    at = lambda top: tree(entry(top), entry(top + b"/d"), entry(top + b"/d/l", "link", link=b"t"))  # noqa: E731
+    result = moved(at(b"a") | tree(entry(b"b")), at(b"b") | tree(entry(b"a")), ("u-boot",))
+    assert not result.inodes and [link.path for link in result.links] == [b"b/d"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([entry(b"a", "link", link=b"t")], hard_linked(b"a", b"b")),
+        (hard_linked(b"a", b"b"), hard_linked(b"a", b"b", b"c")),
+        (hard_linked(b"a", b"b"), hard_linked(b"a", b"c")),
+        (hard_linked(b"a", b"b"), [entry(b"a", "link", link=b"t")]),
+        (hard_linked(b"a", b"b"), [entry(b"a", "link", link=b"t"), entry(b"b", "link", link=b"t")]),
+    ],
+    ids=["joined", "one more", "renamed", "one fewer", "parted"],
+)
+def test_a_symlink_whose_names_change_is_made_again_with_all_of_them(before, after):
+    result = plan(tree(*before), tree(*after), readers=("u-boot",))
+    assert sorted(link.path for link in result.links) == sorted(e.path for e in after)
+    assert all(isinstance(link.target, New) for link in result.links)
+    assert len(result.inodes) == len({link.target for link in result.links})
+    assert not result.warnings
+
+
+def test_a_hard_linked_symlink_stays_and_a_rebuilt_directory_makes_it_again():
+    before = tree(entry(b"d"), entry(b"d/f", "file", b"x"), *hard_linked(b"d/k", b"d/l"))
+    assert plan(before, before).is_empty
+    result = plan(before, before | tree(entry(b"d/f", "file", b"y")), strategy="swap")
+    assert [e.path for e in result.inodes] == [b"d", b"d/f", b"d/k"]
+    made = {link.path: link.target for link in result.links}
+    assert made[b"d/k"] == made[b"d/l"] == New(2)
+
+
+def test_a_symlink_with_names_in_several_directories_draws_a_warning_for_u_boot():
+    group = hard_linked(b"c/l", b"d/l")
+    before = tree(entry(b"c"), entry(b"d"), entry(b"d/f", "file", b"x"), *group)
+    after = before | tree(entry(b"d/f", "file", b"y"))
+    for reader, count in (("u-boot", 1), ("u-boot-summary", 1), ("linux", 0)):
+        found = plan(before, after, strategy="swap", readers=(reader,)).warnings
+        assert len(found) == count and all("./d/l" in warning and reader in warning for warning in found)
+    absolute = tree(entry(b"c"), entry(b"d"), *hard_linked(b"c/l", b"d/l", target=b"/t"))
+    assert not plan(before, absolute, readers=("u-boot",)).warnings
 
 
 def test_metadata_comes_after_names():

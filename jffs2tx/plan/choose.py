@@ -47,11 +47,6 @@ def _try(strategy: Strategy, changes: Changes, medium: Medium, readers: tuple[Re
         _check_removals(strategy, fitting, rebuilt, medium, readers)
         return Choice(strategy, rebuilt, reason, fitting)
     swap = swap_set(changes, shares)
-    if swap is None:
-        raise StrategyError(
-            "swap needs every change below one directory that is not the root, and no file that stays "
-            "but takes new metadata"
-        )
     top = min(swap, key=len)
     reason = f"all changes lie below {escape_path(top).decode()}: one dirent moves it"
     return Choice(strategy, swap, reason, changes)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from jffs2tx.errors import TooBig
+from jffs2tx.errors import StrategyError, TooBig
+from jffs2tx.manifest import Entry, escape_path
 from jffs2tx.plan.changes import INODE_BYTES, Changes, attribute_size, difference, directory_size, dirent_size, set_size
-from jffs2tx.plan.match import Matches
-from jffs2tx.plan.model import Medium, parent_of
+from jffs2tx.plan.model import ROOT, Medium, parent_of
 from jffs2tx.readers import Strategy
 
 
@@ -20,13 +20,14 @@ def _ancestors(path: bytes) -> Iterator[bytes]:
         yield path
 
 
-def _common_directory(paths: Iterable[bytes]) -> bytes | None:
+def _shown(path: bytes) -> str:
+    return escape_path(path).decode()
+
+
+def _common_directory(paths: Iterable[bytes]) -> bytes:
     """The deepest directory that holds all of these, or is the only one."""
-    common: list[bytes] | None = None
-    for path in paths:
-        chain = [*reversed(list(_ancestors(path))), path]
-        common = chain if common is None else [a for a, b in zip(common, chain, strict=False) if a == b]
-    return common[-1] if common else None
+    chains = [[*reversed(list(_ancestors(path))), path] for path in paths]
+    return [level[0] for level in zip(*chains, strict=False) if len(set(level)) == 1][-1]
 
 
 def _unshared(changes: Changes, rebuilt: set[bytes], shares: bool) -> set[bytes]:
@@ -47,14 +48,37 @@ def _unshared(changes: Changes, rebuilt: set[bytes], shares: bool) -> set[bytes]
             del stay[path]
 
 
-def swap_set(changes: Changes, shares: bool) -> set[bytes] | None:
-    """The directories to rebuild so that one dirent commits all; None where that cannot be."""
+def _why_no_swap(changes: Changes) -> str | None:
+    """What a single dirent below the root cannot do, in a sentence; None where it can."""
+    metadata = next((path for path, change in changes.attributes.items() if change.entry.type != "dir"), None)
+    if metadata is not None:
+        return f"the metadata of {_shown(metadata)} change and its content stays"
+    if ROOT in changes.attributes:
+        return "the metadata of the root directory change" + _of_absent_root(changes.old.paths[ROOT].entry)
+    names = [*changes.links.get(ROOT, ()), *changes.unlinks.get(ROOT, ())]
+    if names:
+        return f"the name {_shown(min(names))} in the root directory changes"
+    homes = sorted({path.split(b"/")[0] for path in changes.touched()})
+    return f"changes are below {_shown(homes[0])} and below {_shown(homes[1])}" if len(homes) > 1 else None
+
+
+def _of_absent_root(root: Entry) -> str:
+    """mkfs.jffs2 writes no inode node for the root, and readers show defaults (jffs2_do_read_inode_internal)."""
+    if (root.mode, root.uid, root.gid, root.time) != (0o755, 0, 0, 0):
+        return ""
+    return (
+        ": it has mode=0755 uid=0 gid=0 time=0, as on every image by mkfs.jffs2, which writes no node for the root "
+        "(give it these values in the manifest, or let another strategy land this upgrade and write the node)"
+    )
+
+
+def swap_set(changes: Changes, shares: bool) -> set[bytes]:
+    """The directories to rebuild so that one dirent commits all. Raises StrategyError where that cannot be."""
+    why = _why_no_swap(changes)
+    if why:
+        raise StrategyError(f"swap makes all changes by one dirent below the root, but {why}")
     touched = changes.touched()
-    if any(change.entry.type != "dir" for change in changes.attributes.values()) or not touched:
-        return None
     top = _common_directory(touched)
-    if not top:
-        return None
     rebuilt = {top}
     for directory in touched:
         rebuilt |= {path for path in (directory, *_ancestors(directory)) if path == top or path.startswith(top + b"/")}
@@ -145,7 +169,7 @@ def _renewed(changes: Changes, allowed: int) -> Changes:
         left -= sum(attribute_size(changes.attributes[path]).bytes for path in by_directory[directory])
     groups = changes.match.groups
     inos = {path: None if groups[path] in anew else ino for path, ino in changes.match.ino.items()}
-    return difference(changes.old, changes.wanted, Matches(inos, groups))
+    return difference(changes.old, changes.wanted, replace(changes.match, ino=inos))
 
 
 def fit_anyhow(changes: Changes, strategy: Strategy, medium: Medium, shares: bool) -> tuple[Changes, set[bytes]]:
