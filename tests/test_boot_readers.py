@@ -1,18 +1,38 @@
 """Boot loaders in the judge: they see what the table of readers says, and where it says no, that is seen too."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from jffs2tx._ffi import ffi, lib
+from jffs2tx.device import Flash
 from jffs2tx.faults import VIEWERS, Judge, Viewer, viewers_of
 from jffs2tx.faults.replay import sights
+from jffs2tx.filesystem import FileSystem
+from jffs2tx.mkfs import make_filesystem
 from jffs2tx.plan import build
 from jffs2tx.readers import READERS, WHOLE_BLOCK, named
 from jffs2tx.upgrade import recover
 
-from .crashes import FAULTS, Case, judge, reader_cases, record
+from .crashes import FAULTS, GEOMETRIES, Case, judge, reader_cases, record
+from .scenarios import Tree
 
 #: The removal of a name, planned for Linux; the fields of a case are geometry, strategy, scenario.
 REMOVAL = Case("nor", "flip", "boot-removed")
+
+
+@contextmanager
+def jffs2_like(files, links):
+    """A file system on NOR with these files and symbolic links."""
+    tree = Tree()
+    for path, data in files.items():
+        tree.file(path, data)
+    for path, target in links.items():
+        tree.link(path, target)
+    with Flash.simulator(GEOMETRIES["nor"]) as flash:
+        make_filesystem(flash, tree.manifest(), tree.read)
+        with FileSystem(flash) as fs:
+            yield fs
 
 
 def seen_by(case, *readers, faults=lib.JX_F1_CUT, **how):
@@ -131,3 +151,19 @@ def test_a_reader_is_as_many_viewers_as_it_has_builds():
 def test_all_readers_of_the_table_fit_one_judge():
     case = Case("nor", "swap", "boot-same-name")
     assert not seen_by(case, *(name for name in READERS if name != "openfirmware")).failure_count
+
+
+def test_a_link_is_followed_by_plain_names_alone():
+    """No "..", no ".", no empty name, no link on the way, and one link as the last name."""
+    targets = {
+        "boot/beside": "vmlinuz", "below": "boot/vmlinuz", "rooted": "//boot/vmlinuz", "boot/dots": "../boot/vmlinuz",
+        "dot": "./boot/vmlinuz", "slash": "boot/vmlinuz/", "twice": "boot//vmlinuz", "again": "below",
+        "dir": "boot", "through": "dir/vmlinuz", "gone": "boot/nothing",
+    }  # fmt: skip
+    with jffs2_like({"boot/vmlinuz": b"kernel"}, targets) as fs:
+        ino = fs.resolve("/boot/vmlinuz")
+        homes = {path: fs.resolve("/boot" if "/" in path else "/") for path in targets}
+        found = {path: fs.follow_ino(homes[path], fs.resolve(f"/{path}")) for path in targets}
+        assert {path for path, there in found.items() if there == ino} == {"boot/beside", "below", "rooted"}
+        assert found["again"] == fs.resolve("/below") and found["dir"] == homes["boot/beside"]
+        assert {found[path] for path in ("boot/dots", "dot", "slash", "twice", "through", "gone")} == {None}

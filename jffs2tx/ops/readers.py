@@ -40,6 +40,8 @@ def _abilities(reader: Reader) -> dict[str, str]:
         "paths": reader.lookup.value,
         "page_beyond_ECC": "survives" if reader.survives_ecc else "does not survive",
         "decompresses": methods,
+        "shares_directories": _word(reader.shares_directories),
+        "longest_name": f"{reader.name_max_bytes} bytes",
     }
 
 
