@@ -88,6 +88,23 @@ def test_a_torn_commit_of_a_flip_is_one_tree_to_all_readers():
     assert not tally.failure_count and not tally.split and tally.recovered > 3
 
 
+@pytest.mark.parametrize("geometry", ["nor", "norbe"])
+def test_a_magic_that_lost_any_bit_is_a_commit_to_every_reader(geometry):
+    """Little- and big-endian: all 64 states that a torn program of the two bytes can leave."""
+    with record(Case(geometry, "flip", "boot-next")) as recording:
+        recording.viewers = viewers_of(named([name for name in READERS if name != "openfirmware"]))
+        commit = commit_of(recording)
+        place = recording.operation(commit).off
+        with Judge(recording) as one, recording.at(commit) as image:
+            magic = image.read(place, 2)
+            assert magic == (b"\x85\x19" if geometry == "nor" else b"\x19\x85")
+            left = {bytes((magic[0] & first, magic[1] & second)) for first in range(256) for second in range(256)}
+            assert len(left) == 64
+            for state in left:
+                assert lib.jx_flash_load(image.handle, place, state, len(state)) == lib.JX_OK
+                assert set(one.look(image)) == {"old" if state == magic else "new"}, state
+
+
 def test_recover_clears_the_magic_of_a_flip_alone_before_the_rest():
     """What was cut may be unstable, so that a tear in this program is a tear in the commit once more."""
     with record(Case("nor", "flip", "boot-next")) as recording:
