@@ -143,6 +143,25 @@ def test_a_page_beyond_ecc_stops_barebox_and_not_linux():
             assert one.look(image)[1:] == ["neither"] * (len(recording.viewers) - 1)
 
 
+def test_recover_brings_back_a_reader_that_a_torn_page_stopped():
+    """But where it is the first page of a block: nothing shows then that the block is ours."""
+    with record(Case("nand2k", "swap", "boot-links@barebox")) as recording, Judge(recording, plain=True) as one:
+        size, page = recording.sim.geometry.erase_size, recording.sim.geometry.write_size
+        tried = {True: 0, False: 0}
+        for cut in range(recording.committed):
+            op = recording.operation(cut)
+            if op.kind != lib.JX_SIM_PROG:
+                continue
+            with recording.at(cut) as image:
+                assert lib.jx_flash_spoil(image.handle, op.off // page * page) == lib.JX_OK
+                assert "neither" in one.look(image)
+                recover(image, endian="little")
+                is_first = op.off % size == 0
+                assert ("neither" in one.look(image)) == is_first
+                tried[is_first] += 1
+        assert tried[True] >= 2 and tried[False] >= 2
+
+
 def test_zeros_are_not_stored_as_a_method_that_a_reader_lacks():
     """Open Firmware reads no node of zeros."""
     case = Case("nor", "flip", "large-file")
