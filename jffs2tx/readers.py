@@ -70,7 +70,7 @@ class Lookup(StrEnum):
 
 
 #: Decompressors in every build of the kernel's defaults; lzo is an option there.
-_USUAL = frozenset({"none", "zero", "rtime", "zlib"})
+USUAL = frozenset({"none", "zero", "rtime", "zlib"})
 #: Looks at the whole of a block before it takes it for empty.
 WHOLE_BLOCK = 0xFFFFFFFF
 
@@ -101,8 +101,8 @@ class Reader:
     lookup: Lookup = Lookup.KERNEL
     #: A page that ECC cannot correct is read as it is, and the CRCs of its nodes decide.
     survives_ecc: bool = True
-    #: What it is known to decompress; what the medium already uses may be used as well. None: as Linux was built.
-    compressors: frozenset[str] | None = _USUAL
+    #: What it is known to decompress; what the medium already uses may be used as well.
+    compressors: frozenset[str] = USUAL
     #: Names longer than this draw a warning.
     name_max_bytes: int = 254
     #: Beside the views: what must be given for them, or what is worse than they say. By strategy.
@@ -147,7 +147,6 @@ _TABLE = (
         _ALL_BUT_SEAL,
         "6.1, 6.12 and 7.2, with and without summary support, little- and big-endian; modelled in the judge",
         summary=None,
-        compressors=None,
         notes={Strategy.SEAL: "a kernel without summary support"},
     ),
     Reader(
@@ -156,14 +155,12 @@ _TABLE = (
         _ALL,
         "6.1, 6.12 and 7.2; modelled in the judge",
         summary=True,
-        compressors=None,
     ),
     Reader(
         "linux-no-summary",
         "Linux from 4.5 without CONFIG_JFFS2_SUMMARY",
         _ALL_BUT_SEAL,
         "6.1; modelled in the judge",
-        compressors=None,
     ),
     Reader(
         "linux-old",
@@ -172,7 +169,6 @@ _TABLE = (
         "6.1 with the directory accounting of before 4.5; the rest only read",
         summary=None,
         shares_directories=False,
-        compressors=None,
         notes={Strategy.SEAL: "a kernel without summary support"},
     ),
     Reader(
@@ -313,4 +309,4 @@ def removal_forbidden_by(strategy: Strategy, readers: Iterable[Reader], flash: F
 
 def compressors(readers: Iterable[Reader]) -> frozenset[str]:
     """What all of them are known to decompress."""
-    return frozenset.intersection(*(_USUAL if reader.compressors is None else reader.compressors for reader in readers))
+    return frozenset.intersection(*(reader.compressors for reader in readers))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from jffs2tx._ffi import lib
-from jffs2tx.readers import WHOLE_BLOCK, Lookup, Reader
+from jffs2tx.readers import USUAL, WHOLE_BLOCK, Lookup, Reader
 
 _COMPRESSION_BITS = {"none": 0, "zero": 1, "rtime": 2, "zlib": 6, "lzo": 7}
 
@@ -21,12 +21,11 @@ class Viewer:
     ignores_deletions: bool = False
     follows_links: bool = False  # as U-Boot does
     ecc_stops: bool = False
-    compressors: frozenset[str] | None = None  # beside what the medium used before; None: every one
+    compressors: frozenset[str] = USUAL  # beside what the medium used before
 
     def abilities(self, used: frozenset[int] = frozenset()) -> dict[str, int]:
         """The fields of struct jx_reader but for the byte order. used: enum jx_compr of what the medium used before."""
-        known = () if self.compressors is None else (_COMPRESSION_BITS[name] for name in self.compressors)
-        bits = {*known, *used} if self.compressors is not None else ()
+        bits = {_COMPRESSION_BITS[name] for name in self.compressors} | used
         return {
             "summary": self.summary,
             "empty_scan_bytes": self.empty_scan,
@@ -34,13 +33,16 @@ class Viewer:
             "ignores_deletions": self.ignores_deletions,
             "links": lib.JX_LINKS_BY_INODE if self.follows_links else lib.JX_LINKS_AS_TEXT,
             "ecc_stops": self.ecc_stops,
-            "compr_mask": sum(1 << bit for bit in bits if bit < lib.JX_COMPR_LZMA_PROPS),
+            "compr_mask": sum(1 << bit for bit in bits),
         }
 
     def ideal(self) -> dict[str, int]:
         """Of a reader that sees the tree as it is, but for its own idea of what is deleted and of what links are."""
         links = lib.JX_LINKS_BY_NAME if self.follows_links else lib.JX_LINKS_AS_TEXT
-        return Viewer(True, 256, ignores_deletions=self.ignores_deletions).abilities() | {"links": links}
+        return Viewer(True, 256, ignores_deletions=self.ignores_deletions).abilities() | {
+            "links": links,
+            "compr_mask": 0,
+        }
 
     def __str__(self) -> str:
         with_ = "with" if self.summary else "without"
@@ -57,7 +59,7 @@ class Viewer:
             yield "follows links as U-Boot does"
         if self.ecc_stops:
             yield "stops where ECC cannot correct"
-        if self.compressors is not None:
+        if self.compressors != USUAL:
             yield f"reads {', '.join(sorted(self.compressors))}"
 
 

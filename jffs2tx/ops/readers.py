@@ -30,7 +30,6 @@ def _row(reader: Reader) -> dict:
 def _abilities(reader: Reader) -> dict[str, str]:
     """In words."""
     sizes = ("the whole block" if size == WHOLE_BLOCK else f"{size:,} bytes" for size in reader.empty_scan_bytes)
-    methods = "as built" if reader.compressors is None else ", ".join(sorted(reader.compressors))
     return {
         "summary": _word(reader.summary),
         "xattr": _word(reader.xattr),
@@ -39,7 +38,7 @@ def _abilities(reader: Reader) -> dict[str, str]:
         "deletions": "ignored" if reader.ignores_deletions else "obeyed",
         "paths": reader.lookup.value,
         "page_beyond_ECC": "survives" if reader.survives_ecc else "does not survive",
-        "decompresses": methods,
+        "decompresses": ", ".join(sorted(reader.compressors)),
         "shares_directories": _word(reader.shares_directories),
         "longest_name": f"{reader.name_max_bytes} bytes",
     }
