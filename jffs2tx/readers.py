@@ -105,6 +105,8 @@ class Reader:
     compressors: frozenset[str] = USUAL
     #: Names longer than this draw a warning.
     name_max_bytes: int = 254
+    #: The row that promises more of the same reader, to be named by a user who knows that it is true.
+    narrower: str | None = None
     #: Beside the views: what must be given for them, or what is worse than they say. By strategy.
     notes: dict[Strategy, str] = field(default_factory=dict, hash=False)
     #: What is wrong in the reader itself, whoever wrote the medium.
@@ -147,6 +149,7 @@ _TABLE = (
         _ALL_BUT_SEAL,
         "6.1, 6.12 and 7.2, with and without summary support, little- and big-endian; modelled in the judge",
         summary=None,
+        narrower="linux-summary",
         notes={Strategy.SEAL: "a kernel without summary support"},
     ),
     Reader(
@@ -267,7 +270,13 @@ _TABLE = (
 
 def _with_xattr(reader: Reader) -> Reader:
     """The same kernel, known to have been built with CONFIG_JFFS2_FS_XATTR."""
-    return replace(reader, name=f"{reader.name}+xattr", description=f"{reader.description}, with xattrs", xattr=True)
+    return replace(
+        reader,
+        name=f"{reader.name}+xattr",
+        description=f"{reader.description}, with xattrs",
+        xattr=True,
+        narrower=f"{reader.narrower}+xattr" if reader.narrower else None,
+    )
 
 
 _LINUX_WITH_XATTR = (_with_xattr(reader) for reader in _TABLE if reader.name.startswith("linux"))

@@ -1,49 +1,12 @@
 """The planner alone: two trees in, a plan out; no medium."""
 
-import hashlib
-
 import pytest
 
 from jffs2tx.errors import Refused, StrategyError, TooBig
-from jffs2tx.manifest import Entry
-from jffs2tx.plan import Medium, New, Old, OldTree, Wanted, make_plan
+from jffs2tx.plan import New, Old, OldTree, Wanted, make_plan
 from jffs2tx.readers import named
 
-BIG = 1 << 20
-
-
-def medium(kind="nor", limit=BIG, strategies=("swap", "flip"), has_xattrs=False):
-    return Medium(
-        kind,
-        65536,
-        lambda strategy: strategy in strategies,
-        lambda strategy, summary: 300 if strategy == "swap" else limit,
-        has_xattrs,
-    )
-
-
-def entry(path, kind="dir", content=None, **more):
-    data = content if content is not None else b""
-    digest = hashlib.sha256(data).hexdigest() if kind == "file" else None
-    base = {"mode": 0o755, "uid": 0, "gid": 0, "time": 1000, "size": len(data), "sha256": digest}
-    return Entry(path=path, type=kind, **(base | more))
-
-
-def tree(*entries):
-    return {e.path: e for e in (entry(b""), *entries)}
-
-
-def plan(before, after, *, strategy="auto", readers=("linux",), on=None):
-    contents = {}
-    groups = {}
-    paths = {}
-    for number, (path, e) in enumerate(before.items(), start=1):
-        ino = groups.setdefault(e.inode, number) if e.inode is not None else number
-        paths[path] = Old(ino, e, dict.fromkeys(e.xattrs, (7,)))
-        contents[ino] = e.sha256
-    old = OldTree(paths, lambda ino: contents[ino])
-    wanted = {path: Wanted(e) for path, e in after.items()}
-    return make_plan(old, wanted, on or medium(), named(readers), strategy)
+from .planning import BIG, entry, medium, plan, tree
 
 
 def test_nothing_changes():
@@ -89,7 +52,7 @@ def test_changes_of_the_root_cannot_swap():
     [
         ({b"c/f": b"2", b"d/f": b"2"}, r"changes are below \./c and below \./d"),
         ({b"c/f": b"2", b"x": b""}, r"the name \./x in the root"),
-        ({b"c/f": b"1", b"d/f": None}, r"the metadata of \./d/f change"),
+        ({b"c/f": b"2", b"d/f": None}, r"changes are below \./c and below \./d"),
         ({b"": None, b"c/f": b"2"}, "the metadata of the root directory change$"),
     ],
     ids=["two directories", "a new name", "a file's metadata", "the root's metadata"],
@@ -277,6 +240,39 @@ def test_seal_needs_readers_that_know_summaries():
         plan(before, after, on=nand, strategy="seal")
 
 
+@pytest.mark.parametrize(
+    ("readers", "options"),
+    [
+        (("linux",), "--reader linux-summary lands it by seal, .* only for Linux from 4.5 with CONFIG_JFFS2_SUMMARY "),
+        (("linux+xattr",), r"--reader linux-summary\+xattr lands it"),
+        (("openfirmware", "linux"), "--reader openfirmware --reader linux-summary lands it"),
+    ],
+)
+def test_where_only_seal_fits_the_refusal_names_the_option(readers, options):
+    before, after = tree(entry(b"f", "file", b"x")), tree(entry(b"f", "file", b"y"))
+    nand = medium("nand", strategies=("swap", "seal"))
+    for strategy in ("auto", "seal"):
+        with pytest.raises(StrategyError, match=options):
+            plan(before, after, on=nand, readers=readers, strategy=strategy)
+    for hopeless in (("u-boot", "linux"), ("linux-old",), ("linux-no-summary",)):
+        with pytest.raises(StrategyError) as refusal:
+            plan(before, after, on=nand, readers=hopeless)
+        assert "--reader" not in str(refusal.value)
+
+
+def test_a_file_with_names_in_several_directories_is_written_again_only_where_nothing_else_makes_room():
+    names = [(b"c/f%02d" % i, b"d/f%02d" % i) for i in range(20)]
+
+    def at(time):
+        pairs = [entry(path, "file", b"x", inode=i, time=time) for i, pair in enumerate(names) for path in pair]
+        return tree(entry(b"c"), entry(b"d"), *pairs)
+
+    for limit, written in ((20 * 68, 0), (20 * 68 - 1, 20)):
+        result = plan(at(1), at(2), strategy="lift", on=medium("nand", limit=limit, strategies=("lift",)))
+        assert len(result.attributes) == 20 - written
+        assert len([e for e in result.inodes if e.type == "file"]) == written
+
+
 def test_a_rebuilt_directory_shares_no_symlink():
     before = tree(entry(b"d"), entry(b"d/l", "link", link=b"t"), entry(b"d/f", "file", b"x"))
     result = plan(before, before | tree(entry(b"d/f", "file", b"y")), strategy="swap")
@@ -356,8 +352,9 @@ def test_more_new_metadata_than_fit_are_written_with_their_files():
     before = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7)) for i, n in enumerate(names)))
     after = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7), time=2000) for i, n in enumerate(names)))
     result = plan(before, after, strategy="flip", on=medium(limit=2000))
-    assert result.rebuilt == (b"usr",) and "written anew" in result.reason
-    assert {e.path for e in result.inodes} == {b"usr", *names} and not result.attributes
+    assert result.rebuilt == (b"usr",) and "72 files whose metadata only differ are written again" in result.reason
+    assert len(result.inodes) == 73 and len(result.attributes) == 28  # 28 * 68 bytes and a dirent of usr fit in 2,000
+    assert all(change.entry.size >= 5 for change in result.attributes)  # the largest stay
     few = plan(before, after, strategy="flip", on=medium(limit=BIG))
     assert not few.inodes and len(few.attributes) == 100
 
@@ -371,4 +368,23 @@ def test_only_the_smaller_files_are_written_anew():
         for path, e in before.items()
     }
     result = plan(before, after, strategy="flip", on=medium(limit=1500))
-    assert {e.path for e in result.inodes} == {b"s", *small} and len(result.attributes) == 10
+    stay = {change.entry.path for change in result.attributes}
+    assert {e.path for e in result.inodes} == {b"s", *small} - stay and stay >= set(large) and len(stay) == 20
+
+
+def test_a_swap_writes_files_again_that_take_new_metadata_where_nothing_else_lands_them():
+    before = tree(entry(b"d"), entry(b"d/f", "file", b"1"), entry(b"d/g", "file", b"2"))
+    after = before | tree(entry(b"d/f", "file", b"1", mode=0o600))
+    assert plan(before, after).strategy == "flip"
+    swap = plan(before, after, on=medium("nand", strategies=("swap", "seal")))
+    assert swap.strategy == "swap" and [e.path for e in swap.inodes] == [b"d", b"d/f"] and not swap.attributes
+
+
+def test_the_smallest_set_is_named_where_it_does_not_fit():
+    names = [b"d%02d" % i for i in range(30)]
+    before = tree(*map(entry, names), *(entry(n + b"/f%d" % i, "file", b"x") for n in names for i in range(9)))
+    after = {path: e if e.type == "dir" else entry(path, "file", b"y") for path, e in before.items()}
+    with pytest.raises(TooBig, match=r"at least 1320 bytes, and 972 fit by lift"):  # 30 dirents of the root
+        plan(before, after, strategy="lift", on=medium("nand", limit=972, strategies=("lift",)))
+    fits = plan(before, after, strategy="lift", on=medium("nand", limit=1320, strategies=("lift",)))
+    assert set(fits.rebuilt) == set(names)
