@@ -365,6 +365,22 @@ struct jx_reader {
     uint32_t summary;          /* 1: believes a valid summary (CONFIG_JFFS2_SUMMARY) */
     uint32_t empty_scan_bytes; /* a block is empty where so many bytes are 0xFF: 256, or 1024 in old kernels */
     uint32_t inspect;          /* 1: goes on where a stock reader refuses the mount, to look at the nodes */
+    /* Where boot loaders differ from Linux; all 0: as Linux. */
+    uint32_t header_crc_as_is;  /* 1: counts a header's CRC over the nodetype as it is, so a header without its ACCURATE
+                                 * bit is bad and the scan steps into the node (U-Boot up to v2020.04, hdr_crc) */
+    uint32_t ignores_deletions; /* 1: a dirent with inode number 0 deletes nothing (U-Boot before v2015.10) */
+    uint32_t links;             /* enum jx_links */
+    uint32_t ecc_stops;         /* 1: a page that ECC cannot correct fails the mount */
+    uint32_t compr_mask;        /* bit n: decompresses enum jx_compr n; 0: every method */
+};
+
+/* What jx_fs_digest takes a symbolic link for. */
+enum jx_links {
+    JX_LINKS_AS_TEXT = 0,  /* its target's text */
+    JX_LINKS_BY_NAME = 1,  /* also the file there, looked up from the directory in which the link has this name */
+    JX_LINKS_BY_INODE = 2, /* the same from the directory of the dirent that has the highest version of all that name
+                            * the link's inode, whether anything reaches that directory or not (U-Boot,
+                            * jffs2_1pass_resolve_inode) */
 };
 
 /* Reads the whole medium as jffs2_scan_medium and jffs2_build_filesystem do. JX_EFORMAT: a node that makes the
@@ -480,6 +496,10 @@ int jx_fs_check_data(jx_fs *fs, uint32_t node);
 int jx_fs_check_content(jx_fs *fs, uint32_t node);
 /* Link target's bytes, at most 254. */
 int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len);
+/* The inode that this handle's reader finds behind the link ino of directory pino (enum jx_links; JX_LINKS_AS_TEXT is taken
+ * for JX_LINKS_BY_NAME), by U-Boot's rules: one link is followed, never one to a directory, and neither "." nor ".." is
+ * known. JX_ENOENT: nothing; errors as jx_fs_readlink. */
+int jx_fs_follow(jx_fs *fs, uint32_t pino, uint32_t ino, uint32_t *found);
 
 struct jx_attribute { /* an extended attribute of an inode; name and value by jx_fs_xattr_read */
     uint32_t xid, xseqno, node;
@@ -646,7 +666,8 @@ struct jx_failure {
 };
 
 struct jx_judge_options {
-    uint8_t old_digest[16], new_digest[16]; /* of jx_fs_digest */
+    uint8_t old_digest[16], new_digest[16]; /* of jx_fs_digest, as Linux reads; those of a reader that follows links or
+                                             * ignores deletions are taken from the first and the last state */
     uint32_t prepared;       /* operations logged when jx_txn_prepare returned */
     uint32_t committed;      /* and when jx_txn_commit did */
     uint32_t recover_cuts;   /* jx_recover is run on each n-th state of whole operations; 0: on none */
@@ -678,7 +699,7 @@ struct jx_judgement {
 
 typedef struct jx_judge jx_judge;
 
-/* For sim's log, which must not change meanwhile; readers with endian given, at most 8. Some judges may share one sim, each
+/* For sim's log, which must not change meanwhile; readers with endian given, at most 20. Some judges may share one sim, each
  * in a thread of its own. JX_EINVAL, JX_ENOMEM. */
 int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
                   jx_judge **out);

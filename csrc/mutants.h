@@ -44,6 +44,8 @@
     X(flip_uncovered, "flip: the set is written without a container around it") \
     X(flip_set_first, "flip: the set is written before the containers") \
     X(flip_one_container, "flip: one container only") \
+    X(flip_whole_word, "flip: the commit clears the nodetype together with the magic") \
+    X(flip_again_at_once, "flip: recover programs magic, nodetype and the rest in one operation") \
     X(seal_uncovered, "seal: page 0 holds no container") \
     X(seal_marker_early, "seal: the last page is programmed with the others, before the commit") \
     X(seal_page_shared, "seal: the end of the set and the summary share a page") \

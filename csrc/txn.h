@@ -18,8 +18,9 @@
 #define JX_TAG_BYTES_OF(format) ((format) == 1 ? JX_TAG_1_BYTES : JX_TAG_BYTES)
 /* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
 #define JX_LIFT_BYTES 1024u
-/* Flip: its two headers follow the tag directly. */
+/* Flip: its two headers follow the tag directly; clearing the magic of the second is the commit. */
 #define JX_FLIP_HEADERS(format) JX_TAG_BYTES_OF(format)
+#define JX_MAGIC_BYTES 2u
 
 struct jx_tag {
     uint8_t role, strategy;

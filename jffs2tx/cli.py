@@ -360,6 +360,19 @@ def status(target, medium, as_json) -> None:
 
 
 @cli.command()
+@json_option
+def readers(as_json) -> None:
+    """Show who reads a medium, and by which strategy on which flash each sees wholly the old or the new tree."""
+    from jffs2tx import ops, output, output_readers
+
+    facts = ops.readers()
+    if as_json:
+        output.result(facts, as_json)
+    else:
+        output_readers.tables(facts["readers"])
+
+
+@cli.command()
 @target_argument
 @medium_options
 @json_option

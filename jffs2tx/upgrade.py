@@ -90,7 +90,7 @@ def medium_of(fs: FileSystem) -> Medium:
 def _compression(fs: FileSystem, readers: tuple[Reader, ...]) -> int:
     """What the medium already uses, and what every reader is known to have."""
     used = {_COMPRESSION_BY_NUMBER[c] for c in fs.compressions() if c in _COMPRESSION_BY_NUMBER}
-    allowed = used | set(compressors(readers)) | {"none", "zero"}
+    allowed = used | set(compressors(readers)) | {"none"}
     if "lzo" not in used:
         allowed.discard("lzo")  # three times the time for the same size as zlib
     return compression_mask(allowed)

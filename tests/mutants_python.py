@@ -98,6 +98,9 @@ PATCHES = {
     "reader_unasked": Patch(
         "a strategy is taken that does not hold for a reader", choose, "holds", lambda _: lambda *_: (True, "")
     ),
+    "removal_unasked": Patch(
+        "a name is removed although a reader ignores deletions", choose, "_check_removals", lambda _: _nothing
+    ),
     "first_attribute_unasked": Patch(
         "the first attribute of a medium is written whoever reads it", build, "_check_xattrs", lambda _: _nothing
     ),

@@ -49,6 +49,10 @@ CAUGHT_BY = {
     "flip_uncovered": (_CUT + "[nor:flip:replace]",),
     "flip_set_first": (_CUT + "[nor:flip:replace]",),
     "flip_one_container": (_WRITTEN + "no_single_bit_brings_out_a_hidden_set",),
+    "flip_whole_word": ("tests/test_boot_readers.py::test_a_torn_commit_of_a_flip_is_one_tree_to_all_readers",),
+    "flip_again_at_once": (
+        "tests/test_boot_readers.py::test_recover_clears_the_magic_of_a_flip_alone_before_the_rest",
+    ),
     "seal_uncovered": (_CUT + "[nand512:seal:replace]",),
     "seal_marker_early": (_CUT + "[nand512:seal:replace]",),
     "seal_page_shared": (
@@ -97,6 +101,7 @@ CAUGHT_BY = {
     "orphan_by_size": ("tests/test_resume.py::test_what_is_not_wanted_any_more_is_not_taken[nand2k]",),
     "directory_metadata_left": (_CUT + "[nor:flip:dir-metadata]",),
     "reader_unasked": (_PLAN + "seal_needs_readers_that_know_summaries",),
+    "removal_unasked": (_PLAN + "a_reader_that_ignores_deletions_takes_a_flip_only_where_no_name_is_removed",),
     "first_attribute_unasked": (_PLAN + "the_first_attribute_needs_a_reader_that_copes",),
     "not_aborted": (_TRANSACTION + "a_source_that_fails_while_it_is_staged_leaves_nothing_behind[nand2k]",),
     "settle_left": (_TRANSACTION + "blocks_that_an_upgrade_leaves_dead_are_erased[nand512]",),

@@ -284,7 +284,8 @@ def test_help(capsys, command):
 
 def test_the_commands_of_the_contract():
     assert list(cli.commands) == [
-        "manifest", "plan", "apply", "torture", "recover", "status", "dump", "ls", "cat", "extract", "check", "mkfs",
+        "manifest", "plan", "apply", "torture", "recover", "status", "readers", "dump", "ls", "cat", "extract", "check",
+        "mkfs",
     ]  # fmt: skip
 
 

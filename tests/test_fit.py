@@ -108,7 +108,7 @@ def test_the_set_fits_or_is_refused_by_its_smallest_size(seed):
     problem = _Problem(changes_of(before, after), strategy, medium(limit=BIG), reader != "linux-old")
     least, most = min(every_choice(problem))[0], max(every_choice(problem))[0]
     for limit in {max(0, least - 1), least, (least + most) // 2, most}:
-        on = medium("nand", limit=limit, strategies=(strategy,))
+        on = medium("nor" if strategy is Strategy.FLIP else "nand", limit=limit, strategies=(strategy,))
         try:
             result = plan(before, after, strategy=strategy.value, readers=(reader,), on=on)
         except (TooBig, StrategyError) as error:

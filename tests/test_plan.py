@@ -134,9 +134,24 @@ def test_a_replaced_name_counts_twice_in_a_flip():
     names = [b"d/f%d" % i for i in range(10)]
     before = tree(entry(b"d"), *(entry(name, "file", b"x") for name in names))
     after = before | tree(*(entry(name, "file", b"y") for name in names))
-    for strategy, rebuilt in (("flip", (b"d",)), ("seal", ())):
-        on = medium(limit=600, strategies=(strategy,))
+    for kind, strategy, rebuilt in (("nor", "flip", (b"d",)), ("nand", "seal", ())):
+        on = medium(kind, limit=600, strategies=(strategy,))
         assert plan(before, after, strategy=strategy, on=on, readers=("linux-summary",)).rebuilt == rebuilt
+
+
+def test_a_reader_that_ignores_deletions_takes_a_flip_only_where_no_name_is_removed():
+    before = tree(entry(b"boot"), entry(b"boot/new", "file", b"1"), entry(b"boot/old", "file", b"0"), entry(b"etc"))
+    replaced = before | tree(entry(b"boot/new", "file", b"2"), entry(b"etc/conf", "file", b"3"))
+    removed = {path: e for path, e in replaced.items() if path != b"boot/old"}
+    for readers in (("u-boot-2009",), ("u-boot", "u-boot-2008")):
+        assert plan(before, replaced, strategy="flip", readers=readers).strategy == "flip"
+        sentence = f"{readers[-1]} ignores deletions, so it holds only where no name is removed, and ./boot/old is"
+        for strategy in ("flip", "auto"):
+            with pytest.raises(StrategyError, match=sentence):
+                plan(before, removed, strategy=strategy, readers=readers)
+    assert plan(before, removed, strategy="flip", readers=("u-boot", "barebox")).unlinks
+    below = {path: e for path, e in removed.items() if path != b"etc/conf"}
+    assert plan(before, below, readers=("u-boot-2009",)).strategy == "swap"
 
 
 def test_names_of_the_root_that_fit_no_block_are_refused():

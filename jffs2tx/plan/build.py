@@ -11,7 +11,7 @@ from jffs2tx.plan.choose import Choice, choose
 from jffs2tx.plan.match import match
 from jffs2tx.plan.model import Link, Medium, New, OldTree, Plan, Ref, Unlink, Wanted, name_of, parent_of
 from jffs2tx.plan.risks import risks
-from jffs2tx.readers import Reader, Strategy
+from jffs2tx.readers import Lookup, Reader, Strategy
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ def _warnings(wanted: dict[bytes, Wanted], readers: tuple[Reader, ...]) -> tuple
         if long:
             shown = escape_path(long[0]).decode()
             found.append(f"{reader.name} reads no names over {reader.name_max_bytes} bytes: {shown}")
-        torn = _torn_link(wanted) if reader.links_by_newest_dirent else None
+        torn = _torn_link(wanted) if reader.lookup is Lookup.U_BOOT else None
         if torn:
             found.append(
                 f"{reader.name} may resolve {escape_path(torn).decode()} from another directory: this symbolic link is "

@@ -11,7 +11,7 @@ from jffs2tx.plan.changes import Changes, written_again
 from jffs2tx.plan.fit import fit
 from jffs2tx.plan.model import Medium
 from jffs2tx.plan.rebuild import rebuild_bytes, swap_set
-from jffs2tx.readers import READERS, Reader, Strategy, holds
+from jffs2tx.readers import READERS, Reader, Strategy, flash_of, holds, removal_forbidden_by
 
 #: A swap writes names anew that do not change: no more of them than a quarter of an eraseblock, or 2 % of the content.
 SWAP_SHARE_OF_BLOCK = 4
@@ -28,11 +28,11 @@ class Choice:
 
 def _try(strategy: Strategy, changes: Changes, medium: Medium, readers: tuple[Reader, ...]) -> Choice:
     """How this strategy would do it. Raises StrategyError, TooBig with the reason why it cannot."""
-    kept, why = holds(strategy, readers)
-    if not kept:
-        raise StrategyError(f"{strategy.value} does not keep the promise: {why}")
     if not medium.suits(strategy.value):
         raise StrategyError(f"{strategy.value} does not suit this {medium.kind} flash")
+    kept, why = holds(strategy, readers, flash_of(medium.kind))
+    if not kept:
+        raise StrategyError(f"{strategy.value} does not keep the promise: {why}")
     shares = all(reader.shares_directories for reader in readers)
     if strategy is Strategy.SEAL and any(
         change.set_xattrs or change.remove_xids for change in changes.attributes.values()
@@ -43,8 +43,22 @@ def _try(strategy: Strategy, changes: Changes, medium: Medium, readers: tuple[Re
     if strategy is Strategy.SWAP:
         return _swap(changes, shares)
     fitting, rebuilt = fit(changes, strategy, medium, shares)
+    _check_removals(strategy, fitting, rebuilt, medium, readers)
     reason = f"the commit set fits one {'page' if strategy is Strategy.LIFT else 'block'}"
     return Choice(strategy, rebuilt, reason + _again(changes, fitting), fitting)
+
+
+def _check_removals(
+    strategy: Strategy, changes: Changes, rebuilt: set[bytes], medium: Medium, readers: tuple[Reader, ...]
+) -> None:
+    """Raises StrategyError where the commit set deletes a name and a reader ignores deletions."""
+    gone = [path for directory, paths in changes.unlinks.items() if directory not in rebuilt for path in paths]
+    ignoring = removal_forbidden_by(strategy, readers, flash_of(medium.kind))
+    if gone and ignoring:
+        raise StrategyError(
+            f"{strategy.value} does not keep the promise: {ignoring[0].name} ignores deletions, so it holds only where "
+            f"no name is removed, and {escape_path(min(gone)).decode()} is"
+        )
 
 
 def _swap(changes: Changes, shares: bool) -> Choice:
