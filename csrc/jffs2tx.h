@@ -356,6 +356,8 @@ struct jx_reader {
     uint32_t summary;          /* 1: believes a valid summary (CONFIG_JFFS2_SUMMARY) */
     uint32_t empty_scan_bytes; /* a block is empty where so many bytes are 0xFF: 256, or 1024 in old kernels */
     uint32_t inspect;          /* 1: goes on where a stock reader refuses the mount, to look at the nodes */
+    uint32_t no_marks;         /* 1: each kernel that will mount it is known to have CONFIG_JFFS2_SUMMARY, and removes names by
+                                * deletion dirents alone (jffs2_can_mark_obsolete): no dirent loses its ACCURATE bit */
 };
 
 /* Reads the whole medium as jffs2_scan_medium and jffs2_build_filesystem do. JX_EFORMAT: a node that makes the
@@ -505,6 +507,7 @@ struct jx_txn_options {
     uint32_t reserve;    /* keep the kernel's reserve of erased blocks */
     uint32_t fresh;      /* an erased medium gets its first tree: the first inode made is the root, blocks start with
                           * a cleanmarker, nothing is committed; the strategy counts for nothing */
+    uint32_t no_marks;   /* as in struct jx_reader */
     uint8_t id[16];      /* what the tags of its blocks say */
 };
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.errors import Corrupt, FormatError, Jffs2txError, NotADirectory, NotFound
+from jffs2tx.readers import Reader, knows_summaries
 from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
@@ -422,7 +423,10 @@ def _open(flash: Flash, reader) -> tuple[object | None, int]:
     return (out[0], code) if code == lib.JX_OK else (None, code)
 
 
-def make_reader(endian: str | None, summary: bool, empty_scan: int, inspect: bool = False):
+def make_reader(
+    endian: str | None, summary: bool, empty_scan: int, inspect: bool = False, readers: tuple[Reader, ...] = ()
+):
+    """readers: who will mount what is written; none: not known."""
     return ffi.new(
         "struct jx_reader *",
         {
@@ -430,5 +434,6 @@ def make_reader(endian: str | None, summary: bool, empty_scan: int, inspect: boo
             "summary": summary,
             "empty_scan_bytes": empty_scan,
             "inspect": inspect,
+            "no_marks": knows_summaries(readers),
         },
     )

@@ -175,3 +175,11 @@ def holds(strategy: Strategy | str, readers: Iterable[Reader]) -> tuple[bool, st
 def compressors(readers: Iterable[Reader]) -> frozenset[str]:
     """What all of them are known to decompress."""
     return frozenset.intersection(*(reader.compressors for reader in readers))
+
+
+def knows_summaries(readers: Iterable[Reader]) -> bool:
+    """Whether each of them, and there is one, is known to believe summaries: a kernel that does removes names by deletion
+    dirents alone, and needs no name marked obsolete.
+    """
+    readers = tuple(readers)
+    return bool(readers) and all(reader.summary is True for reader in readers)

@@ -77,6 +77,7 @@ class Run:
         dry: bool,
         mask: int,
         summary: bool,
+        no_marks: bool = False,
         tag: bytes = bytes(16),
         fresh: bool = False,
     ) -> None:
@@ -89,6 +90,7 @@ class Run:
         options.summary = summary
         options.compr_mask = mask
         options.reserve = not fresh
+        options.no_marks = no_marks
         options.fresh = fresh
         options.id = tag
         out = ffi.new("jx_txn **")
