@@ -65,6 +65,20 @@ static uint32_t place_for_tag(const struct jx_fs *fs, const struct jx_block *blo
 
 /* ---- what goes and what moves (retire.c) -------------------------------------------------- */
 
+const struct jx_block *jx_unmended(const struct jx_fs *fs)
+{
+    const struct jx_block *found = NULL;
+    for (uint32_t b = 0; b < fs->block_count && jx_is_bit_writable(&fs->flash->geo); b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        if (block->tag == JX_TAG_SETTLED && block->tag_format != 1)
+            return NULL;
+        if ((block->tag == JX_TAG_SETTLED || block->tag == JX_TAG_COMMIT) && block->tag_format == 1 && !block->worn &&
+            (!found || block->txid >= found->txid))
+            found = block;
+    }
+    return found;
+}
+
 struct move {
     struct jx_retiring r;
     struct jx_pool pool;
@@ -77,7 +91,7 @@ struct move {
 static int open_move(struct move *m, struct jx_fs *fs, const struct jx_block *set)
 {
     memset(m, 0, sizeof(*m));
-    int err = jx_retiring_open(&m->r, fs, !fs->reader.no_marks);
+    int err = jx_retiring_open(&m->r, fs, !fs->reader.no_marks || jx_unmended(fs));
     if (!err)
         err = jx_pool_open(fs, &m->pool);
     if (err)
@@ -105,6 +119,18 @@ static int flush_move(struct move *m)
     return err ? err : jx_flash_sync(m->r.fs->flash);
 }
 
+/* What commit sets superseded, and what has dirty space right after it: all of it once an older version was here, else what
+ * no kernel leaves so in its daily work. */
+static int choose_retired(struct jx_retiring *r)
+{
+    int mends = jx_unmended(r->fs) != NULL, err = JX_OK;
+    if (!r->fs->reader.no_marks)
+        err = jx_retire_superseded(r);
+    if (!r->fs->reader.no_marks || mends)
+        jx_retire_merged(r, mends);
+    return err;
+}
+
 /* The needed nodes of a commit block, unchanged, to a block that says SETTLED; then the commit block is erased. */
 static int move_set(struct move *m, const struct jx_block *set, struct jx_recovery *out)
 {
@@ -127,9 +153,8 @@ static int settle(struct jx_fs *fs, const struct jx_block *set, struct jx_recove
     uint32_t at = jx_holds_datum(fs, set) ? place_for_tag(fs, set) : JX_NONE;
     int err = open_move(&m, fs, at == JX_NONE ? set : NULL);
     if (!err)
-        err = jx_retire_superseded(&m.r);
+        err = choose_retired(&m.r);
     if (!err) {
-        jx_retire_merged(&m.r, 0);
         if (at == JX_NONE)
             jx_retire_block(&m.r, set);
         else
@@ -145,16 +170,14 @@ static int settle(struct jx_fs *fs, const struct jx_block *set, struct jx_recove
     return err;
 }
 
-/* What commit sets superseded goes, while they stay where they are. merged_too: and what has dirty space right after it. */
-static int retire_superseded(struct jx_fs *fs, int merged_too, struct jx_recovery *out)
+/* The same while commit sets stay where they are. */
+static int retire(struct jx_fs *fs, struct jx_recovery *out)
 {
     struct move m;
     int err = open_move(&m, fs, NULL);
     if (!err)
-        err = jx_retire_superseded(&m.r);
+        err = choose_retired(&m.r);
     if (!err) {
-        if (merged_too)
-            jx_retire_merged(&m.r, 0);
         jx_retire_runs(&m.r);
         err = jx_retire(&m.r, &m.w, out);
     }
@@ -169,7 +192,7 @@ static int retire_superseded(struct jx_fs *fs, int merged_too, struct jx_recover
 static int retire_stale(struct jx_fs *fs, struct jx_recovery *out)
 {
     uint32_t before = out->nodes_moved + out->bits_cleared;
-    int err = jx_has_stale_commit(fs) ? retire_superseded(fs, 0, out) : JX_OK;
+    int err = jx_has_stale_commit(fs) ? retire(fs, out) : JX_OK;
     return err ? err : (int)(out->nodes_moved + out->bits_cleared - before);
 }
 
@@ -210,7 +233,7 @@ static int settle_on(struct jx_txn *txn, jx_fs *fresh)
         return settle(fresh, commit_block_of(fresh, JX_NONE), &done);
     if (JX_MUTANT(settled_early))
         say_settled(txn, settled_at);
-    err = retire_superseded(fresh, 1, &done);
+    err = retire(fresh, &done);
     return err ? err : say_settled(txn, settled_at);
 }
 
@@ -297,6 +320,13 @@ static int is_finished(const struct jx_fs *fs)
     return closed && !jx_has_stale_commit(fs);
 }
 
+/* What versions before this one left: no room for it is no reason to fail, since nothing waits. */
+static int mend(struct jx_fs *fs, struct jx_recovery *out)
+{
+    int err = settle(fs, jx_unmended(fs), out);
+    return err == JX_ENOSPC ? JX_OK : err;
+}
+
 /* One step, as above: 1 where the next one may find more. What moved stands in a block that was dirty or free. */
 static int clear_dead(struct jx_fs *fs, struct jx_recovery *out)
 {
@@ -312,7 +342,7 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
 {
     struct jx_reader all = *reader;
     uint32_t firm = JX_NONE; /* where a commit stands that lasts */
-    int err = JX_OK, work = 1;
+    int err = JX_OK, work = 1, mended = 0;
     memset(out, 0, sizeof(*out));
     all.summary = 1; /* a sealed block is only seen this way, and must never be taken for a stale one */
     for (uint32_t round = 0; work && !err && round < (JX_MUTANT(one_round) ? 1 : MAX_ROUNDS); round++) {
@@ -331,6 +361,9 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
             err = is_finished(fs) ? JX_OK : JX_EBUSY;
         } else if (fs->status.state == JX_TXN_COMMITTED) {
             err = finish_committed(fs, &firm, out);
+        } else if (!mended && jx_unmended(fs) && jx_unmended(fs)->tag == JX_TAG_SETTLED) {
+            mended = 1;
+            err = mend(fs, out);
         } else {
             work = clear_dead(fs, out);
             err = work < 0 ? work : JX_OK;

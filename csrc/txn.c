@@ -141,14 +141,16 @@ static int count_settling(struct jx_txn *txn)
     txn->settle_blocks = txn->set.count && txn->strategy == &jx_seal;
     if (!txn->set.count || !bits || txn->fs->flash->live)
         return JX_OK;
-    int err = jx_retiring_open(&r, txn->fs, !txn->options.no_marks);
-    for (uint32_t i = 0; i < txn->set.count && !err; i++) {
+    int mends = jx_unmended(txn->fs) != NULL;
+    int err = jx_retiring_open(&r, txn->fs, !txn->options.no_marks || mends);
+    for (uint32_t i = 0; i < txn->set.count && !err && !txn->options.no_marks; i++) {
         const struct jx_change *c = &txn->set.changes[i];
         if (c->entry.nodetype == JX_NODE_DIRENT)
             jx_retire_name(&r, c->entry.ino, c->name, c->entry.nsize);
     }
     if (!err) {
-        jx_retire_merged(&r, 0);
+        if (!txn->options.no_marks || mends)
+            jx_retire_merged(&r, mends);
         jx_retire_runs(&r);
         txn->settle_blocks = blocks_for(txn, r.bytes);
     }

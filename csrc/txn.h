@@ -180,6 +180,9 @@ int jx_retire(struct jx_retiring *r, struct jx_writer *w, struct jx_recovery *ou
 /* settle.c */
 /* The SETTLED tag of txn->commit_block in its container, into txn->image. */
 void jx_cover_settled(struct jx_txn *txn, uint32_t at);
+/* A settled block of a version whose tags have format 1, which left marks right after dirents (retire.c), where no tag says
+ * that a later one has settled since; NULL: none, or this flash has no such marks. */
+const struct jx_block *jx_unmended(const struct jx_fs *fs);
 /* A commit block in which nothing is needed: its commit was cut, or never came. */
 int jx_has_stale_commit(const struct jx_fs *fs);
 /* The datum of an attribute in use stands in this block: a kernel has gone on there. It is never copied: half a copy, whose

@@ -178,8 +178,9 @@ def compressors(readers: Iterable[Reader]) -> frozenset[str]:
 
 
 def knows_summaries(readers: Iterable[Reader]) -> bool:
-    """Whether each of them, and there is one, is known to believe summaries: a kernel that does removes names by deletion
-    dirents alone, and needs no name marked obsolete.
+    """Whether there are any, and each is known to believe summaries.
+
+    A kernel that does removes names by deletion dirents alone, and needs no name marked obsolete.
     """
     readers = tuple(readers)
     return bool(readers) and all(reader.summary is True for reader in readers)

@@ -31,7 +31,7 @@ class Mounted:
 
     def remount(self):
         os.sync()
-        for attempt in range(50):
+        for _ in range(50):
             if _libc.umount2(self.root.encode(), 0) == 0:
                 break
             time.sleep(0.02)
@@ -48,8 +48,7 @@ class Mounted:
                 with open(path) as file:
                     found[os.path.relpath(path, self.root)] = file.read()
         if found != self.tree:
-            there, gone = ({p: a[p][:20] for p in a if a[p] != b.get(p)} for a, b in ((found, self.tree), (self.tree, found)))
-            raise CameBack(f"{when}: found {there} in place of {gone}")
+            raise CameBack(f"{when}: found {_beyond(found, self.tree)} in place of {_beyond(self.tree, found)}")
 
     # ---- the collector ----
 
@@ -70,8 +69,9 @@ class Mounted:
         raise RuntimeError(f"the collector never came to {len(left)} blocks")
 
     def _fill(self):
-        """The block that the kernel writes to is never collected: it goes on to the next one. What it writes last is data:
-        NAND's pages are padded, and a dirent right before that is forgotten as one before a marked node is.
+        """Makes the kernel go on to another block, since it never collects the one that it writes to.
+
+        What it writes last is data: it pads the pages of NAND, and forgets a dirent right before that.
         """
         path = os.path.join(self.root, _FILL)
         with open(path, "r+b" if os.path.exists(path) else "wb") as file:
@@ -79,7 +79,7 @@ class Mounted:
             os.fsync(file.fileno())
 
     def bury(self):
-        """Makes the block with the newest names the dirtiest, which the collector takes before those with older ones."""
+        """Makes the block with the newest names the dirtiest: the collector takes it before those with older ones."""
         paths = [os.path.join(self.root, f"junk{number}") for number in range(3)]
         for path in paths:
             with open(path, "wb") as file:
@@ -138,6 +138,10 @@ class Mounted:
                 self.put(path, text)
             elif len(there) > 4:
                 self.remove(path)
+
+
+def _beyond(some, others):
+    return {path: text[:20] for path, text in some.items() if others.get(path) != text}
 
 
 def _name_of(pid):

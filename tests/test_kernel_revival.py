@@ -1,19 +1,18 @@
-"""Nothing old comes back: after an upgrade, after one that was cut and recovered, and after whatever the kernel then does
-with the same names, while its collector takes away every block that was there (tests/revival.py).
+"""Nothing old comes back after an upgrade, or after one that was cut and recovered, whatever the kernel then does with
+the same names, while its collector takes away every block that was there (tests/revival.py).
 """
 
 from __future__ import annotations
 
 import pytest
 
-from jffs2tx._ffi import lib
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import recover
 
 from . import revival
-from .crafted import CLEANMARKER, ERASE, KIB, block, content, crash, cuts, directory, dirent, inode, state
+from .crafted import CLEANMARKER, ERASE, block, content, crash, cuts, directory, dirent, inode, state
 from .lab.fixture import lab  # noqa: F401
 from .lab.lab import Case, Nor, call, mount, read_back, sh, umount
 
@@ -23,8 +22,8 @@ NOR = Geometry("nor", 24 * ERASE, ERASE)
 #: Blocks below the tree, so that what the kernel writes has a lower place than what it deletes.
 BELOW = 4
 NOR_CHIP = Nor(NOR.size, ERASE)
-#: The collector chooses by the clock. Five of six times the block with the newest names is the first, and that one brings
-#: back what it can.
+#: The collector chooses by the clock. Five of six times the block with the newest names is the first, and that brings
+#: back what can come.
 TURNS = 6
 CLEAN = CLEANMARKER.ljust(ERASE, b"\xff")
 
@@ -34,8 +33,10 @@ def old_tree() -> dict[str, str]:
 
 
 def old_image(geometry: Geometry = NOR) -> bytes:
-    """Twenty names, one dirent right after the other, in a block that is nearly full; before it erased ones, and the one with
-    the most room, where the kernel goes on."""
+    """Twenty names, one dirent right after the other, in a block that is nearly full.
+
+    Before it are erased blocks, and the one with the most room, where the kernel goes on.
+    """
     names = list(old_tree())[:20]
     nodes = [directory(1), dirent(1, 2, b"d", 2, type=4), directory(2), dirent(1, 3, b"big", 3)]
     nodes += [inode(3, 1 + part, b"x" * 4096, offset=4096 * part) for part in range(3)]
@@ -87,7 +88,8 @@ def cut_after_the_commit() -> bytes:
 def test_a_name_that_a_kernel_made_before_recover_goes_for_good(lab):  # noqa: F811
     """A kernel without summary support marks the set's own dirent when it makes the name; what the upgrade removed must
     not wait behind that one."""
-    steps = [mount(), sh(f"cd $MNT; for name in {' '.join(REMOVED)}; do echo mine > $name; done"), umount(), read_back()]
+    make = sh(f"cd $MNT; for name in {' '.join(REMOVED)}; do echo mine > $name; done")
+    steps = [mount(), make, umount(), read_back()]
     (made,) = lab.run([Case("made", NOR_CHIP, cut_after_the_commit(), (), "nosummary", steps)])
     assert made.ok, made.why()
     with Flash.memory(NOR, made.named("read_back")[0].image) as flash:
