@@ -1,7 +1,7 @@
 /* collect.c: garbage collection: needed nodes leave the blocks that hold the fewest of them, unchanged, and those blocks
  * are erased. The tree is the same before, during and after: of two equal copies either will do. But where a kernel removes a
  * name by the ACCURATE bit of its dirent alone (jffs2_do_unlink), a second one would bring the name back: there a dirent that was
- * copied loses its bit at once. */
+ * copied loses its bit at once, and so do those that lost, lest one of them stands before one that is marked (retire.c). */
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
@@ -59,13 +59,22 @@ static int read_node(struct jx_fs *fs, const struct jx_node *n, uint8_t *buf)
     return err ? err : JX_ECORRUPT;
 }
 
-/* The copy of this dirent was read back; a worn word keeps its bit. */
-static int leave_one(struct jx_fs *fs, const struct jx_node *n)
+/* A dirent of a block that is being emptied, once its copy was read back if it is needed; the first one goes first (retire.c).
+ * A worn word keeps its bit. */
+static int leave_none(struct jx_fs *fs, const struct jx_node *n)
 {
-    if (n->nodetype != JX_NODE_DIRENT || !jx_is_bit_writable(&fs->flash->geo) || JX_MUTANT(twin_name_left))
+    int is_name = jx_is_named(n) && n->child && (n->needed || n->verdict == JX_V_GOOD);
+    if (!is_name || !jx_is_bit_writable(&fs->flash->geo) || fs->reader.no_marks || JX_MUTANT(twin_name_left))
         return JX_OK;
     int done = jx_obliterate(fs, n);
     return done > 0 || jx_is_wear(done) ? JX_OK : done;
+}
+
+int jx_copy_node(struct jx_fs *fs, const struct jx_node *n, struct jx_writer *w, uint8_t *buf)
+{
+    struct jx_summary_entry entry = entry_of(n);
+    int err = w->dry_run ? JX_OK : read_node(fs, n, buf);
+    return err ? err : jx_writer_node(w, buf, n->totlen, &entry, 0);
 }
 
 int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes)
@@ -74,16 +83,15 @@ int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_wri
     int err = buf ? JX_OK : JX_ENOMEM;
     for (uint32_t i = 0; i < block->node_count && !err; i++) {
         const struct jx_node *n = &fs->nodes[block->first_node + i];
-        if (!n->needed || n->nodetype == 0)
+        if (n->nodetype == 0)
             continue;
-        struct jx_summary_entry entry = entry_of(n);
-        err = w->dry_run ? JX_OK : read_node(fs, n, buf);
-        if (!err)
-            err = jx_writer_node(w, buf, n->totlen, &entry, 0);
+        if (n->needed) {
+            err = jx_copy_node(fs, n, w, buf);
+            *moved += !err;
+            *bytes += jx_pad4(n->totlen);
+        }
         if (!err && !w->dry_run)
-            err = leave_one(fs, n);
-        *moved += !err;
-        *bytes += jx_pad4(n->totlen);
+            err = leave_none(fs, n);
     }
     free(buf);
     return err;

@@ -12,6 +12,7 @@ struct glance {
     int order_known;
     uint32_t head;      /* bytes looked at where a block starts */
     uint32_t last, settled; /* highest txid of any tag, and of a SETTLED one; 0: none */
+    int mended, unmended;   /* settled by this version, by an earlier one */
 };
 
 /* Up to where a block by lift shows what it is: the bytes before its tag; 0 where lift does not suit the medium. */
@@ -37,11 +38,12 @@ static int read_header(struct glance *g, const uint8_t *p, struct jx_header *h)
     return good;
 }
 
-/* A commit block is settled only where it says so itself, behind its set. */
-static int says_settled(struct glance *g, uint32_t off)
+/* A commit block is settled only where it says so itself, by a second tag: the format of that one; 0: not settled. */
+static uint8_t settled_by(struct glance *g, uint32_t off)
 {
     struct jx_block block = {.offset = off};
-    return jx_scan_block(g->fs, &block, g->buf) == JX_OK && !block.unreadable_pages && block.tag == JX_TAG_SETTLED;
+    int settled = jx_scan_block(g->fs, &block, g->buf) == JX_OK && !block.unreadable_pages && block.tag == JX_TAG_SETTLED;
+    return settled ? block.tag_format : 0;
 }
 
 static int look_at_tag(struct glance *g, uint32_t block, const uint8_t *p, uint32_t totlen)
@@ -51,9 +53,13 @@ static int look_at_tag(struct glance *g, uint32_t block, const uint8_t *p, uint3
         return 0;
     if (tag.txid > g->last)
         g->last = tag.txid;
-    int settled = tag.role == JX_TAG_SETTLED || (tag.role == JX_TAG_COMMIT && (JX_MUTANT(tag_trusted) || says_settled(g, block)));
+    uint8_t settled = tag.role == JX_TAG_SETTLED || JX_MUTANT(tag_trusted) ? tag.format : 0;
+    if (tag.role == JX_TAG_COMMIT && !settled)
+        settled = settled_by(g, block);
     if (settled && tag.txid > g->settled)
         g->settled = tag.txid;
+    g->mended |= settled > 1;
+    g->unmended |= settled == 1;
     return settled || tag.role == JX_TAG_STAGE;
 }
 
@@ -98,5 +104,6 @@ int jx_glance(jx_flash *flash, const struct jx_reader *reader, uint32_t *state)
     free(g.buf);
     jx_fs_close(g.fs);
     *state = g.last ? JX_TXN_SETTLED : JX_TXN_NONE;
-    return err ? err : clear && g.last == g.settled;
+    int mend = jx_is_bit_writable(geo) && g.unmended && !g.mended;
+    return err ? err : clear && g.last == g.settled && !mend;
 }

@@ -54,6 +54,8 @@
     X(lift_low, "lift: the set begins at byte 512, where old kernels look") \
     /* settle.c, glance.c, adopt.c */ \
     X(newest_cleared_first, "superseded dirents lose their ACCURATE bit from the newest to the oldest") \
+    X(run_left, "a dirent that stands right before one that is marked keeps its place") \
+    X(marked_set_forgotten, "of a commit set that a kernel has marked since nothing is known") \
     X(superseded_kept, "superseded dirents keep their ACCURATE bit") \
     X(summary_marker_kept, "a summary stays valid over dirents that lose their ACCURATE bit") \
     X(settled_early, "the SETTLED tag is written before the superseded bits are cleared") \

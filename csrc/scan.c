@@ -32,12 +32,13 @@ static uint32_t erased_from(const uint8_t *p, uint32_t len)
     return len;
 }
 
-/* Tags stand outside summaries: they are found by the sweep there. */
+/* Tags stand outside summaries: they are found by the sweep there. One that its container covers says nothing yet. */
 static void note_hidden_tags(struct scan *s)
 {
     for (uint32_t i = s->block->first_node; i < s->fs->node_count; i++) {
         const struct jx_node *n = &s->fs->nodes[i];
-        if (n->nodetype == JX_NODE_TAG && n->verdict == JX_V_HIDDEN)
+        int covered = i > s->block->first_node && n[-1].nodetype == JX_NODE_CONTAINER && n[-1].totlen == JX_COVERED_TAG_BYTES;
+        if (n->nodetype == JX_NODE_TAG && n->verdict == JX_V_HIDDEN && !covered)
             jx_scan_tag(s, n->offset - s->block->offset, n->totlen);
     }
 }

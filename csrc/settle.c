@@ -6,145 +6,6 @@
 
 #define MAX_ROUNDS 16u /* each may free a deletion dirent that the one before still needed */
 
-/* ---- NOR: marks on the medium ----------------------------------------------------- */
-
-/* Clears the ACCURATE bit of the node at off; 1 where it was set. */
-static int clear_accurate(struct jx_fs *fs, uint32_t off)
-{
-    uint8_t word[4], check[4];
-    uint32_t at = fs->endian == JX_LITTLE ? 3 : 2; /* the nodetype's high byte */
-    int err = jx_flash_read(fs->flash, off, word, sizeof(word));
-    if (err || !(word[at] & (JX_ACCURATE >> 8)))
-        return err;
-    word[at] &= (uint8_t)~(JX_ACCURATE >> 8);
-    err = jx_program_verified(fs->flash, off, word, sizeof(word), check);
-    return err ? err : 1;
-}
-
-static int is_inner(const struct jx_node *n)
-{
-    return n->verdict == JX_V_HIDDEN && n->nodetype != JX_NODE_CONTAINER && n->nodetype != JX_NODE_TAG;
-}
-
-int jx_disarm(struct jx_fs *fs, uint32_t offset)
-{
-    const struct jx_block *block = &fs->blocks[offset / fs->flash->geo.erase_size_bytes];
-    if (!jx_is_bit_writable(&fs->flash->geo))
-        return JX_OK;
-    for (uint32_t i = block->node_count; i-- > 0;) {
-        const struct jx_node *n = &fs->nodes[block->first_node + i];
-        int err = is_inner(n) ? clear_accurate(fs, n->offset) : JX_OK;
-        if (err < 0)
-            return err;
-    }
-    return JX_OK;
-}
-
-int jx_disarm_set(struct jx_txn *txn)
-{
-    jx_fs *fresh;
-    struct jx_reader reader = {.endian = txn->fs->endian, .summary = 1, .empty_scan_bytes = txn->fs->reader.empty_scan_bytes};
-    if (!jx_is_bit_writable(&txn->fs->flash->geo))
-        return JX_OK;
-    int err = jx_fs_open(txn->fs->flash, &reader, &fresh);
-    if (err)
-        return err;
-    err = jx_disarm(fresh, txn->commit_block);
-    jx_fs_close(fresh);
-    return err;
-}
-
-/* A valid summary lists a dirent whatever its ACCURATE bit says, and a collector that meets the cleared bit takes the dirent
- * for gone and drops the deletion that still holds it down (gc.c, jffs2_garbage_collect_deletion_dirent). So a block whose
- * bits are cleared first loses the marker of its summary (scan.c then scans it in full). */
-static int drop_summary(struct jx_fs *fs, uint32_t off)
-{
-    static const uint8_t zero[4];
-    uint8_t check[4];
-    struct jx_block *block = &fs->blocks[off / fs->flash->geo.erase_size_bytes];
-    if (!block->summary || JX_MUTANT(summary_marker_kept))
-        return JX_OK;
-    uint32_t magic = block->offset + fs->flash->geo.erase_size_bytes - sizeof(zero);
-    int err = jx_program_verified(fs->flash, magic, zero, sizeof(zero), check);
-    block->summary = err != JX_OK;
-    return err;
-}
-
-int jx_obliterate(struct jx_fs *fs, const struct jx_node *n)
-{
-    int done = drop_summary(fs, n->offset);
-    return done ? done : clear_accurate(fs, n->offset);
-}
-
-/* first: where in fs->dirents the winner's name starts; versions ascend there. */
-static int clear_older(struct jx_fs *fs, uint32_t first, const struct jx_node *winner, uint32_t *cleared)
-{
-    if (JX_MUTANT(newest_cleared_first) && fs->nodes[fs->dirents[first]].version < winner->version)
-        clear_older(fs, first + 1, winner, cleared);
-    for (uint32_t i = first; fs->nodes[fs->dirents[i]].version < winner->version; i++) {
-        const struct jx_node *old = &fs->nodes[fs->dirents[i]];
-        if (old->verdict == JX_V_BAD_HEADER)
-            continue; /* a summary lists it, but what stands there is something else */
-        int done = jx_obliterate(fs, old);
-        if (done < 0 && !jx_is_wear(done))
-            return done; /* a worn word keeps its bit: the version still decides, for all who believe versions */
-        *cleared += done > 0;
-    }
-    return JX_OK;
-}
-
-static int is_committed(const struct jx_fs *fs, const struct jx_node *n, uint32_t txid)
-{
-    const struct jx_block *block = &fs->blocks[n->offset / fs->flash->geo.erase_size_bytes];
-    return n->verdict == JX_V_GOOD && block->tag == JX_TAG_COMMIT && block->txid == txid;
-}
-
-int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared)
-{
-    int err = JX_OK;
-    if (!jx_is_bit_writable(&fs->flash->geo) || JX_MUTANT(superseded_kept))
-        return JX_OK;
-    for (uint32_t i = 0, end; i < fs->dirent_count && !err; i = end) { /* name by name */
-        const struct jx_node *winner = NULL;
-        for (end = i; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
-            if (is_committed(fs, &fs->nodes[fs->dirents[end]], txid))
-                winner = &fs->nodes[fs->dirents[end]];
-        if (winner)
-            err = clear_older(fs, i, winner, cleared);
-    }
-    return err;
-}
-
-/* ---- moving a commit set ------------------------------------------------------------- */
-
-int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved)
-{
-    struct jx_pool pool;
-    struct jx_writer w;
-    uint64_t bytes = 0;
-    struct jx_tag tag = {.role = JX_TAG_SETTLED, .strategy = (uint8_t)fs->status.strategy, .txid = block->txid};
-    memcpy(tag.id, fs->status.id, sizeof(tag.id));
-    int err = jx_pool_open(fs, &pool);
-    if (err)
-        return err;
-    jx_pool_go_behind(&pool, block->offset);
-    err = jx_writer_open(&w, fs, &pool, &tag, 0, 0);
-    w.sequence = block->sequence + 1; /* the transaction's last block: the next one goes on behind it */
-    if (!err)
-        err = jx_copy_needed(fs, block, &w, moved, &bytes);
-    if (!err && !JX_MUTANT(moved_unflushed))
-        err = jx_writer_flush(&w);
-    if (!err)
-        err = jx_flash_sync(fs->flash);
-    if (!err)
-        err = jx_reclaim(fs, block->offset, w.check);
-    if (err >= 0 && JX_MUTANT(moved_unflushed))
-        err = jx_writer_flush(&w);
-    jx_writer_close(&w);
-    jx_pool_close(&pool);
-    return err < 0 ? err : JX_OK;
-}
-
 /* The first one that shows its set and does not start at `but`. */
 static const struct jx_block *commit_block_of(const struct jx_fs *fs, uint32_t but)
 {
@@ -202,11 +63,156 @@ static uint32_t place_for_tag(const struct jx_fs *fs, const struct jx_block *blo
     return at + jx_align(JX_TAG_BYTES, geo->write_size_bytes) <= geo->erase_size_bytes ? at : JX_NONE;
 }
 
+/* ---- what goes and what moves (retire.c) -------------------------------------------------- */
+
+const struct jx_block *jx_unmended(const struct jx_fs *fs)
+{
+    const struct jx_block *found = NULL;
+    for (uint32_t b = 0; b < fs->block_count && jx_is_bit_writable(&fs->flash->geo); b++) {
+        const struct jx_block *block = &fs->blocks[b];
+        if (block->tag == JX_TAG_SETTLED && block->tag_format != 1)
+            return NULL;
+        if ((block->tag == JX_TAG_SETTLED || block->tag == JX_TAG_COMMIT) && block->tag_format == 1 && !block->worn &&
+            (!found || block->txid >= found->txid))
+            found = block;
+    }
+    return found;
+}
+
+struct move {
+    struct jx_retiring r;
+    struct jx_pool pool;
+    struct jx_writer w;
+    struct jx_tag tag;
+};
+
+/* set: the block of a commit set that moves, to a block that says SETTLED. NULL: none does, and what is written looks as
+ * garbage collection leaves it. */
+static int open_move(struct move *m, struct jx_fs *fs, const struct jx_block *set)
+{
+    memset(m, 0, sizeof(*m));
+    int err = jx_retiring_open(&m->r, fs, !fs->reader.no_marks || jx_unmended(fs));
+    if (!err)
+        err = jx_pool_open(fs, &m->pool);
+    if (err)
+        return err;
+    if (set) {
+        m->tag = (struct jx_tag){.role = JX_TAG_SETTLED, .strategy = (uint8_t)fs->status.strategy, .txid = set->txid};
+        memcpy(m->tag.id, fs->status.id, sizeof(m->tag.id));
+        jx_pool_go_behind(&m->pool, set->offset);
+    }
+    err = jx_writer_open(&m->w, fs, &m->pool, set ? &m->tag : NULL, 0, 0);
+    m->w.sequence = set ? set->sequence + 1 : 0; /* the transaction's last block: the next one goes on behind it */
+    return err;
+}
+
+static void close_move(struct move *m)
+{
+    jx_writer_close(&m->w);
+    jx_pool_close(&m->pool);
+    jx_retiring_close(&m->r);
+}
+
+static int flush_move(struct move *m)
+{
+    int err = jx_writer_flush(&m->w);
+    return err ? err : jx_flash_sync(m->r.fs->flash);
+}
+
+/* What commit sets superseded, and what has dirty space right after it: all of it once an older version was here, else what
+ * no kernel leaves so in its daily work. */
+static int choose_retired(struct jx_retiring *r)
+{
+    int mends = jx_unmended(r->fs) != NULL, err = JX_OK;
+    if (!r->fs->reader.no_marks)
+        err = jx_retire_superseded(r);
+    if (!r->fs->reader.no_marks || mends)
+        jx_retire_merged(r, mends);
+    return err;
+}
+
+/* The needed nodes of a commit block, unchanged, to a block that says SETTLED; then the commit block is erased. */
+static int move_set(struct move *m, const struct jx_block *set, struct jx_recovery *out)
+{
+    uint64_t bytes = 0;
+    int err = jx_copy_needed(m->r.fs, set, &m->w, &out->nodes_moved, &bytes);
+    if (!err && !JX_MUTANT(moved_unflushed))
+        err = flush_move(m);
+    if (!err)
+        err = jx_reclaim(m->r.fs, set->offset, m->w.check);
+    if (err >= 0 && JX_MUTANT(moved_unflushed))
+        err = flush_move(m);
+    out->blocks_erased += err >= 0;
+    return err < 0 ? err : JX_OK;
+}
+
+/* Once nothing that the set superseded can come back, it stands where nothing depends on the trick. */
+static int settle(struct jx_fs *fs, const struct jx_block *set, struct jx_recovery *out)
+{
+    struct move m;
+    uint32_t at = jx_holds_datum(fs, set) ? place_for_tag(fs, set) : JX_NONE;
+    int err = open_move(&m, fs, at == JX_NONE ? set : NULL);
+    if (!err)
+        err = choose_retired(&m.r);
+    if (!err) {
+        if (at == JX_NONE)
+            jx_retire_block(&m.r, set);
+        else
+            jx_retire_last(&m.r, set);
+        jx_retire_runs(&m.r);
+        err = jx_retire(&m.r, &m.w, out);
+    }
+    if (!err)
+        err = at == JX_NONE ? move_set(&m, set, out) : flush_move(&m);
+    if (!err && at != JX_NONE)
+        err = settle_in_place(fs, set, at);
+    close_move(&m);
+    return err;
+}
+
+/* The same while commit sets stay where they are. */
+static int retire(struct jx_fs *fs, struct jx_recovery *out)
+{
+    struct move m;
+    int err = open_move(&m, fs, NULL);
+    if (!err)
+        err = choose_retired(&m.r);
+    if (!err) {
+        jx_retire_runs(&m.r);
+        err = jx_retire(&m.r, &m.w, out);
+    }
+    if (!err)
+        err = flush_move(&m);
+    close_move(&m);
+    return err;
+}
+
+/* Of a commit set that a kernel has marked all over, since it wrote newer names, nothing is in view: what those names were
+ * before it goes all the same. How many nodes moved or were marked, or an error. */
+static int retire_stale(struct jx_fs *fs, struct jx_recovery *out)
+{
+    uint32_t before = out->nodes_moved + out->bits_cleared;
+    int err = jx_has_stale_commit(fs) ? retire(fs, out) : JX_OK;
+    return err ? err : (int)(out->nodes_moved + out->bits_cleared - before);
+}
+
 /* ---- after the commit ------------------------------------------------------------------ */
+
+void jx_cover_settled(struct jx_txn *txn, uint32_t at)
+{
+    struct jx_tag tag = txn->tag;
+    tag.role = JX_TAG_SETTLED;
+    jx_encode_header(txn->fs->endian, txn->image + at, JX_NODE_CONTAINER, JX_COVERED_TAG_BYTES);
+    jx_tag_encode(txn->fs->endian, txn->image + at + JX_HEADER_BYTES, &tag, txn->fs->flash->geo.size_bytes,
+                  txn->commit_block + at + JX_HEADER_BYTES);
+}
 
 /* Where it finds no room, recover will move the set and say it there. */
 static int say_settled(struct jx_txn *txn, uint32_t at)
 {
+    static const uint8_t zero[JX_HEADER_BYTES];
+    if (jx_is_bit_writable(&txn->fs->flash->geo))
+        return jx_program_verified(txn->fs->flash, txn->commit_block + at, zero, sizeof(zero), txn->check);
     return write_settled_tag(txn->fs, txn->tag, txn->commit_block, at, txn->image, txn->check);
 }
 
@@ -218,25 +224,24 @@ static int must_wait(const struct jx_fs *fs)
 
 static int settle_on(struct jx_txn *txn, jx_fs *fresh)
 {
-    uint32_t settled_at = JX_NONE, count = 0;
+    struct jx_recovery done = {0};
+    uint32_t settled_at = JX_NONE;
     int err = txn->strategy->finish(txn, &settled_at);
-    if (!err && must_wait(fresh))
-        return JX_OK;
-    if (JX_MUTANT(settled_early) && settled_at != JX_NONE)
-        say_settled(txn, settled_at);
-    if (!err)
-        err = jx_clear_superseded(fresh, txn->tag.txid, &count);
-    if (err)
+    if (err || must_wait(fresh))
         return err;
     if (settled_at == JX_NONE)
-        return jx_relocate(fresh, commit_block_of(fresh, JX_NONE), &count);
-    return say_settled(txn, settled_at);
+        return settle(fresh, commit_block_of(fresh, JX_NONE), &done);
+    if (JX_MUTANT(settled_early))
+        say_settled(txn, settled_at);
+    err = retire(fresh, &done);
+    return err ? err : say_settled(txn, settled_at);
 }
 
 int jx_settle_committed(struct jx_txn *txn, int settle, int *stands)
 {
     jx_fs *fresh;
-    struct jx_reader reader = {.endian = txn->fs->endian, .summary = 1, .empty_scan_bytes = txn->fs->reader.empty_scan_bytes};
+    struct jx_reader reader = {.endian = txn->fs->endian, .summary = 1, .empty_scan_bytes = txn->fs->reader.empty_scan_bytes,
+                               .no_marks = txn->options.no_marks};
     int err = jx_fs_open(txn->fs->flash, &reader, &fresh);
     if (err)
         return err;
@@ -302,20 +307,10 @@ static int finish_committed(struct jx_fs *fs, uint32_t *firm, struct jx_recovery
     }
     int err = erase_others(fs, *firm);
     out->blocks_erased += err > 0 ? (uint32_t)err : 0;
-    if (!err)
-        err = jx_clear_superseded(fs, fs->status.txid, &out->bits_cleared);
-    else if (err > 0)
-        return JX_OK;
     if (err)
-        return err;
+        return err < 0 ? err : JX_OK;
     const struct jx_block *other = commit_block_of(fs, *firm); /* while the firm one holds the set */
-    block = other ? other : block;
-    uint32_t at = jx_holds_datum(fs, block) ? place_for_tag(fs, block) : JX_NONE;
-    if (at != JX_NONE)
-        return settle_in_place(fs, block, at);
-    err = jx_relocate(fs, block, &out->nodes_moved);
-    out->blocks_erased += !err;
-    return err;
+    return settle(fs, other ? other : block, out);
 }
 
 /* Nothing of ours waits; what the kernel has left dead it erases itself. */
@@ -325,11 +320,29 @@ static int is_finished(const struct jx_fs *fs)
     return closed && !jx_has_stale_commit(fs);
 }
 
+/* What versions before this one left: no room for it is no reason to fail, since nothing waits. */
+static int mend(struct jx_fs *fs, struct jx_recovery *out)
+{
+    int err = settle(fs, jx_unmended(fs), out);
+    return err == JX_ENOSPC ? JX_OK : err;
+}
+
+/* One step, as above: 1 where the next one may find more. What moved stands in a block that was dirty or free. */
+static int clear_dead(struct jx_fs *fs, struct jx_recovery *out)
+{
+    int done = retire_stale(fs, out);
+    if (done)
+        return done;
+    done = erase_dirty(fs, 0);
+    out->blocks_erased += done > 0 ? (uint32_t)done : 0;
+    return done;
+}
+
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
     struct jx_reader all = *reader;
     uint32_t firm = JX_NONE; /* where a commit stands that lasts */
-    int err = JX_OK, work = 1;
+    int err = JX_OK, work = 1, mended = 0;
     memset(out, 0, sizeof(*out));
     all.summary = 1; /* a sealed block is only seen this way, and must never be taken for a stale one */
     for (uint32_t round = 0; work && !err && round < (JX_MUTANT(one_round) ? 1 : MAX_ROUNDS); round++) {
@@ -348,10 +361,12 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
             err = is_finished(fs) ? JX_OK : JX_EBUSY;
         } else if (fs->status.state == JX_TXN_COMMITTED) {
             err = finish_committed(fs, &firm, out);
+        } else if (!mended && jx_unmended(fs) && jx_unmended(fs)->tag == JX_TAG_SETTLED) {
+            mended = 1;
+            err = mend(fs, out);
         } else {
-            work = erase_dirty(fs, 0);
+            work = clear_dead(fs, out);
             err = work < 0 ? work : JX_OK;
-            out->blocks_erased += work > 0 ? (uint32_t)work : 0;
         }
         jx_fs_close(fs);
     }
@@ -378,26 +393,36 @@ int jx_has_stale_commit(const struct jx_fs *fs)
     return 0;
 }
 
+static int drop_commits(struct jx_fs *fs, struct jx_recovery *out)
+{
+    if (jx_fs_may_write(fs) != JX_OK)
+        return JX_EFORMAT;
+    if (fs->status.state == JX_TXN_COMMITTED)
+        return JX_EUNFINISHED;
+    if (fs->flash->live)
+        return jx_has_stale_commit(fs) ? JX_EBUSY : JX_OK;
+    int done = retire_stale(fs, out);
+    if (done)
+        return done;
+    done = erase_dirty(fs, 1);
+    out->blocks_erased = done > 0 ? (uint32_t)done : 0;
+    return done < 0 ? done : 0;
+}
+
 int jx_drop_commits(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
-    jx_fs *fs;
     struct jx_reader all = *reader;
+    int more;
     memset(out, 0, sizeof(*out));
     all.summary = 1;
-    int err = jx_fs_open(flash, &all, &fs);
-    if (err)
-        return err;
-    out->state_before = out->state = fs->status.state;
-    int erased;
-    if (jx_fs_may_write(fs) != JX_OK)
-        erased = JX_EFORMAT;
-    else if (fs->status.state == JX_TXN_COMMITTED)
-        erased = JX_EUNFINISHED;
-    else if (flash->live)
-        erased = jx_has_stale_commit(fs) ? JX_EBUSY : JX_OK;
-    else
-        erased = erase_dirty(fs, 1);
-    out->blocks_erased = erased > 0 ? (uint32_t)erased : 0;
-    jx_fs_close(fs);
-    return erased < 0 ? erased : jx_flash_sync(flash);
+    do {
+        jx_fs *fs;
+        int err = jx_fs_open(flash, &all, &fs);
+        if (err)
+            return err;
+        out->state_before = out->state = fs->status.state;
+        more = drop_commits(fs, out);
+        jx_fs_close(fs);
+    } while (more > 0);
+    return more < 0 ? more : jx_flash_sync(flash);
 }

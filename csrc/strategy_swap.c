@@ -8,8 +8,11 @@ static int suits(const struct jx_geometry *geo)
     return JX_OK;
 }
 
-/* Where the dirent stands: right behind the tag, or in the page after it. */
-static uint32_t dirent_at(const struct jx_geometry *geo) { return jx_align(JX_TAG_BYTES, geo->write_size_bytes); }
+/* Where the dirent stands: after the two tags, or in the page after the first one. */
+static uint32_t dirent_at(const struct jx_geometry *geo)
+{
+    return jx_is_bit_writable(geo) ? JX_TAG_BYTES + JX_COVERED_TAG_BYTES : jx_align(JX_TAG_BYTES, geo->write_size_bytes);
+}
 
 static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 {
@@ -23,7 +26,10 @@ static int prepare(struct jx_txn *txn)
     const struct jx_geometry *geo = &txn->fs->flash->geo;
     if (txn->set.count != 1 || txn->set.changes[0].entry.nodetype != JX_NODE_DIRENT)
         return JX_ETOOBIG;
-    jx_fill_pages(txn->fs, txn->image, JX_TAG_BYTES);
+    if (jx_is_bit_writable(geo))
+        jx_cover_settled(txn, JX_TAG_BYTES);
+    else
+        jx_fill_pages(txn->fs, txn->image, JX_TAG_BYTES);
     return jx_program_verified(txn->fs->flash, txn->commit_block, txn->image, dirent_at(geo), txn->check);
 }
 
@@ -42,7 +48,7 @@ static int commit(struct jx_txn *txn)
 
 static int finish(struct jx_txn *txn, uint32_t *settled_at)
 {
-    *settled_at = dirent_end(txn);
+    *settled_at = jx_is_bit_writable(&txn->fs->flash->geo) ? JX_TAG_BYTES : dirent_end(txn);
     return JX_OK;
 }
 

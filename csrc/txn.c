@@ -5,6 +5,7 @@
 #include "mutants.h"
 #include "txn.h"
 
+#define LONGEST_DIRENT (JX_DIRENT_BYTES + JX_MAX_NAME + 2u) /* padded */
 #define NODE_BYTES (JX_INODE_BYTES + 65536u + 512u) /* the longest node that is built: an xattr of 64 KiB */
 
 static const struct jx_strategy_ops *const strategies[] = {&jx_swap, &jx_flip, &jx_seal, &jx_lift};
@@ -137,6 +138,38 @@ int jx_txn_abort(jx_txn *txn)
 
 /* ---- prepare and commit --------------------------------------------------------------------------- */
 
+/* Blocks that hold so many bytes of nodes, none of them longer than a dirent where more than one is needed. */
+static uint32_t blocks_for(const struct jx_txn *txn, uint32_t bytes)
+{
+    uint32_t room = txn->fs->flash->geo.erase_size_bytes - JX_TAG_BYTES;
+    return bytes <= room ? bytes > 0 : jx_align(bytes, room - LONGEST_DIRENT) / (room - LONGEST_DIRENT);
+}
+
+/* What settle.c will write: the set once more where it cannot stay; on NOR the dirents that have to move (retire.c). */
+static int count_settling(struct jx_txn *txn)
+{
+    struct jx_retiring r;
+    int bits = jx_is_bit_writable(&txn->fs->flash->geo);
+    txn->settle_blocks = txn->set.count && txn->strategy == &jx_seal;
+    if (!txn->set.count || !bits || txn->fs->flash->live)
+        return JX_OK;
+    int mends = jx_unmended(txn->fs) != NULL;
+    int err = jx_retiring_open(&r, txn->fs, !txn->options.no_marks || mends);
+    for (uint32_t i = 0; i < txn->set.count && !err && !txn->options.no_marks; i++) {
+        const struct jx_change *c = &txn->set.changes[i];
+        if (c->entry.nodetype == JX_NODE_DIRENT)
+            jx_retire_name(&r, c->entry.ino, c->name, c->entry.nsize);
+    }
+    if (!err) {
+        if (!txn->options.no_marks || mends)
+            jx_retire_merged(&r, mends);
+        jx_retire_runs(&r);
+        txn->settle_blocks = blocks_for(txn, r.bytes);
+    }
+    jx_retiring_close(&r);
+    return err;
+}
+
 static void count(struct jx_txn *txn)
 {
     struct jx_txn_stats *s = &txn->stats;
@@ -145,7 +178,7 @@ static void count(struct jx_txn *txn)
     s->commit_bytes = txn->set.bytes;
     s->commit_nodes = txn->set.count;
     s->commit_limit = txn->strategy->limit(&txn->fs->flash->geo, txn->set.summary_bytes);
-    s->blocks_needed = s->staged_blocks + (txn->set.count ? 1 : 0) + (txn->strategy == &jx_seal ? 1 : 0);
+    s->blocks_needed = s->staged_blocks + (txn->set.count ? 1 : 0) + txn->settle_blocks;
 }
 
 static int take_commit_block(struct jx_txn *txn)
@@ -177,7 +210,7 @@ static int neutralise(struct jx_txn *txn)
 static int leaves_room(const struct jx_txn *txn)
 {
     uint32_t left = txn->pool.count - txn->pool.next + txn->stats.blocks_dead;
-    return left >= txn->stats.reserve + (txn->strategy == &jx_seal ? 1 : 0);
+    return left >= txn->stats.reserve + txn->settle_blocks;
 }
 
 /* The set hidden in a fresh block; where that block wears out, in another one. */
@@ -203,6 +236,8 @@ int jx_txn_prepare(jx_txn *txn)
     if (err || txn->file.open || txn->pending_count)
         return JX_ESTATE;
     err = JX_MUTANT(commit_before_stage_ends) ? JX_OK : jx_writer_end_block(&txn->writer);
+    if (!err)
+        err = count_settling(txn);
     count(txn);
     if (err)
         return err;

@@ -16,6 +16,9 @@
 #define JX_TAG_FORMAT 2u
 #define JX_TAG_1_BYTES 44u
 #define JX_TAG_BYTES_OF(format) ((format) == 1 ? JX_TAG_1_BYTES : JX_TAG_BYTES)
+/* Where single bits can be programmed, the SETTLED tag stands before the set, in a container of its own that settling clears:
+ * after the set it would be dirty space right after a dirent (retire.c). */
+#define JX_COVERED_TAG_BYTES (JX_HEADER_BYTES + JX_TAG_BYTES)
 /* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
 #define JX_LIFT_BYTES 1024u
 /* Flip: its two headers follow the tag directly; clearing the magic of the second is the commit. */
@@ -66,7 +69,7 @@ struct jx_strategy_ops {
     /* The one operation. */
     int (*commit)(struct jx_txn *txn);
     /* Tidies the commit block once the commit stands; sets *settled_at to where a SETTLED tag may follow in the
-     * block, or JX_NONE where the set has to move to another block (jx_relocate). */
+     * block, or stands covered, or to JX_NONE where the set has to move to another block. */
     int (*finish)(struct jx_txn *txn, uint32_t *settled_at);
 };
 extern const struct jx_strategy_ops jx_swap, jx_flip, jx_seal, jx_lift;
@@ -109,6 +112,7 @@ struct jx_txn {
     uint32_t commit_block; /* absolute offset of the block that holds the set */
     uint8_t *image;        /* what the commit block will hold, erase_size_bytes */
     uint8_t *check;        /* what is read back */
+    uint32_t settle_blocks; /* that settling writes */
     struct jx_pool pool;
 };
 
@@ -141,25 +145,56 @@ int jx_shows_content(const struct jx_fs *fs, const struct jx_block *block);
  * committed; or an error. */
 int jx_firm_commit(struct jx_fs *fs, const struct jx_block *block, uint32_t *firm);
 
-/* settle.c */
-/* A commit block in which nothing is needed: its commit was cut, or never came. */
-int jx_has_stale_commit(const struct jx_fs *fs);
+/* marks.c */
 /* NOR: the nodes that a container hides in this block lose their ACCURATE bit, the last one first, so that an interrupted
  * erase cannot bring them out. */
 int jx_disarm(struct jx_fs *fs, uint32_t block);
 /* The same for the set that this transaction prepared and gives up. */
 int jx_disarm_set(struct jx_txn *txn);
-/* NOR: the ACCURATE bit of every dirent that the visible commit set of txid supersedes, oldest version first. */
-int jx_clear_superseded(struct jx_fs *fs, uint32_t txid, uint32_t *cleared);
 /* A node with a set ACCURATE bit loses it; the summary that lists it goes first. 1 done, 0 it was cleared; an error: jx_is_wear,
  * and the bit may stay. */
 int jx_obliterate(struct jx_fs *fs, const struct jx_node *n);
+
+/* retire.c: NOR: which dirents lose their ACCURATE bit. First those are named that must, then come those that go with them,
+ * then it is done: jx_retiring_open, jx_retire_..., jx_retire_runs, jx_retire. */
+struct jx_retiring {
+    struct jx_fs *fs;
+    int marks;         /* 0: none may go: all readers have summary support, or this flash takes no single bits */
+    uint8_t *fate;     /* by node */
+    uint32_t *pending; /* nodes that jx_retire_runs has not looked at */
+    uint32_t count;
+    uint32_t bytes;    /* of the nodes that move, padded */
+};
+int jx_retiring_open(struct jx_retiring *r, struct jx_fs *fs, int marks);
+void jx_retiring_close(struct jx_retiring *r);
+/* Every dirent of this name. */
+void jx_retire_name(struct jx_retiring *r, uint32_t pino, const char *name, uint32_t nsize);
+/* Every dirent that lost, of every name that a commit set in view speaks of. JX_ENOMEM. */
+int jx_retire_superseded(struct jx_retiring *r);
+/* Every one that has dirty space right after it. marked_too: also where that is a marked node. */
+void jx_retire_merged(struct jx_retiring *r, int marked_too);
+/* Every one in a block that is about to be erased. */
+void jx_retire_block(struct jx_retiring *r, const struct jx_block *block);
+/* The last node of a block, if it is a dirent: something is to be written there that is dirty space. */
+void jx_retire_last(struct jx_retiring *r, const struct jx_block *block);
+/* Whether a mount could join what follows this node to it, which must be a dirent then. */
+int jx_is_merged(const struct jx_fs *fs, uint32_t node);
+void jx_retire_runs(struct jx_retiring *r);
+/* Those that are needed move to w; nodes_moved and bits_cleared are added to. */
+int jx_retire(struct jx_retiring *r, struct jx_writer *w, struct jx_recovery *out);
+
+/* settle.c */
+/* The SETTLED tag of txn->commit_block in its container, into txn->image. */
+void jx_cover_settled(struct jx_txn *txn, uint32_t at);
+/* A settled block of a version whose tags have format 1, which left marks right after dirents (retire.c), where no tag says
+ * that a later one has settled since; NULL: none, or this flash has no such marks. */
+const struct jx_block *jx_unmended(const struct jx_fs *fs);
+/* A commit block in which nothing is needed: its commit was cut, or never came. */
+int jx_has_stale_commit(const struct jx_fs *fs);
 /* The datum of an attribute in use stands in this block: a kernel has gone on there. It is never copied: half a copy, whose
  * header is whole, hides the datum itself, since the kernel takes the later of equal versions before it has seen their content
  * (jffs2_scan_xattr_node), and so does half of what is erased after it was copied to a block before. */
 int jx_holds_datum(const struct jx_fs *fs, const struct jx_block *block);
-/* The needed nodes of a commit block, copied unchanged to a fresh block that says SETTLED; then the block is erased. */
-int jx_relocate(struct jx_fs *fs, const struct jx_block *block, uint32_t *moved);
 /* After the commit: JX_OK once nothing depends on the trick. *stands: the new tree is there. settle 0: only look. */
 int jx_settle_committed(struct jx_txn *txn, int settle, int *stands);
 

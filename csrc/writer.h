@@ -53,6 +53,8 @@ int jx_writer_end_block(struct jx_writer *w);
 /* Pads buf from fill to the end of the page: a padding node, or zeros where none fits (fs/jffs2/wbuf.c,
  * __jffs2_flush_wbuf). The page's end; fill itself where any byte can be programmed. */
 uint32_t jx_fill_pages(const struct jx_fs *fs, uint8_t *buf, uint32_t fill);
+/* A node as it was scanned, unchanged, into the writer. buf: an eraseblock's size. JX_ECORRUPT, JX_EECC: it reads otherwise now. */
+int jx_copy_node(struct jx_fs *fs, const struct jx_node *n, struct jx_writer *w, uint8_t *buf);
 /* The needed nodes of a block, unchanged, into the writer; moved and bytes are added to. Nothing is flushed. */
 int jx_copy_needed(struct jx_fs *fs, const struct jx_block *block, struct jx_writer *w, uint32_t *moved, uint64_t *bytes);
 /* Program and read back. JX_EVERIFY, JX_EIO. check: len bytes of working memory. */

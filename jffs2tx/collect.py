@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.filesystem import FileSystem, make_reader
+from jffs2tx.readers import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,16 @@ def estimate(fs: FileSystem, want: int, *, summary: bool = False) -> tuple[bool,
     return code == lib.JX_OK, Collection.from_c(out)
 
 
-def collect(flash: Flash, want: int, *, endian: str | None = None, summary: bool = False) -> Collection:
+def collect(
+    flash: Flash, want: int, *, endian: str | None = None, summary: bool = False, readers: tuple[Reader, ...] = ()
+) -> Collection:
     """Garbage collection until `want` eraseblocks are free. The tree stays as it is, at every instant.
+
+    readers: who will mount it; none: not known.
 
     Raises NoSpace, before the first write, where it cannot be had; MediumError.
     """
     out = ffi.new("struct jx_collection *")
-    code = lib.jx_collect(flash.handle, make_reader(endian, True, 256), want, summary, out)
+    code = lib.jx_collect(flash.handle, make_reader(endian, True, 256, readers=readers), want, summary, out)
     check(code, doing="collecting garbage")
     return Collection.from_c(out)

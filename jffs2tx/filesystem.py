@@ -12,6 +12,7 @@ from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.damage import Damage, Log, inode_damage, tree_damage
 from jffs2tx.device import Flash
 from jffs2tx.errors import Corrupt, Damaged, FormatError, Jffs2txError, NotADirectory, NotFound
+from jffs2tx.readers import Reader, knows_summaries
 from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
@@ -476,8 +477,14 @@ def _open(flash: Flash, reader) -> tuple[object | None, int]:
 
 
 def make_reader(
-    endian: str | None, summary: bool, empty_scan: int, inspect: bool = False, abilities: Mapping[str, int] = _NO_MORE
+    endian: str | None,
+    summary: bool,
+    empty_scan: int,
+    inspect: bool = False,
+    abilities: Mapping[str, int] = _NO_MORE,
+    readers: tuple[Reader, ...] = (),
 ):
+    """readers: who will mount what is written; none: not known."""
     return ffi.new(
         "struct jx_reader *",
         {
@@ -485,6 +492,7 @@ def make_reader(
             "summary": summary,
             "empty_scan_bytes": empty_scan,
             "inspect": inspect,
+            "no_marks": knows_summaries(readers),
         }
         | abilities,
     )

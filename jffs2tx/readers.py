@@ -319,3 +319,12 @@ def removal_forbidden_by(strategy: Strategy, readers: Iterable[Reader], flash: F
 def compressors(readers: Iterable[Reader]) -> frozenset[str]:
     """What all of them are known to decompress."""
     return frozenset.intersection(*(reader.compressors for reader in readers))
+
+
+def knows_summaries(readers: Iterable[Reader]) -> bool:
+    """Whether there are any, and each is known to believe summaries.
+
+    A kernel that does removes names by deletion dirents alone, and needs no name marked obsolete.
+    """
+    readers = tuple(readers)
+    return bool(readers) and all(reader.summary is True for reader in readers)

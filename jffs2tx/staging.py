@@ -80,6 +80,7 @@ class Run:
         dry: bool,
         mask: int,
         summary: bool,
+        no_marks: bool = False,
         tag: bytes = bytes(16),
         fresh: bool = False,
     ) -> None:
@@ -92,6 +93,7 @@ class Run:
         options.summary = summary
         options.compr_mask = mask
         options.reserve = not fresh
+        options.no_marks = no_marks
         options.fresh = fresh
         options.id = tag
         out = ffi.new("jx_txn **")

@@ -16,7 +16,7 @@ from jffs2tx.meter import Meter, Work
 from jffs2tx.oldtree import old_tree
 from jffs2tx.outcome import Tree
 from jffs2tx.plan import Medium, Plan, Wanted, make_plan
-from jffs2tx.readers import Reader, compressors, named
+from jffs2tx.readers import Reader, compressors, knows_summaries, named
 from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask, no_room
 
 #: Once the new tree is there these are no failure of the upgrade.
@@ -40,27 +40,32 @@ class Recovery:
         return not (self.blocks_erased or self.nodes_moved or self.bits_cleared)
 
 
-def recover(flash: Flash, *, endian: str | None = None, path: str | None = None) -> Recovery:
+def recover(
+    flash: Flash, *, endian: str | None = None, path: str | None = None, readers: tuple[Reader, ...] = ()
+) -> Recovery:
     """Finishes a committed transaction or clears a staged one. Idempotent; may be cut at any point and run again.
 
     Fit for every boot: where nothing waits, it reads little more than the start of each eraseblock. path: for messages.
+    readers: who will mount it; none: not known.
     """
-    return _recovery(lib.jx_recover, flash, endian, "recovering", path)
+    return _recovery(lib.jx_recover, flash, endian, readers, "recovering", path)
 
 
-def tidy(flash: Flash, *, endian: str | None = None) -> Recovery:
+def tidy(flash: Flash, *, endian: str | None = None, readers: tuple[Reader, ...] = ()) -> Recovery:
     """recover() by a full scan in any case, which also erases every block in which nothing is needed."""
-    return _recovery(lib.jx_tidy, flash, endian, "tidying")
+    return _recovery(lib.jx_tidy, flash, endian, readers, "tidying")
 
 
-def drop_commits(flash: Flash, *, endian: str | None = None) -> Recovery:
+def drop_commits(flash: Flash, *, endian: str | None = None, readers: tuple[Reader, ...] = ()) -> Recovery:
     """Erases what a cut left of a commit that does not stand; what was staged for it stays, to be taken over."""
-    return _recovery(lib.jx_drop_commits, flash, endian, "clearing a cut commit")
+    return _recovery(lib.jx_drop_commits, flash, endian, readers, "clearing a cut commit")
 
 
-def _recovery(function, flash: Flash, endian: str | None, doing: str, path: str | None = None) -> Recovery:
+def _recovery(
+    function, flash: Flash, endian: str | None, readers: tuple[Reader, ...], doing: str, path: str | None = None
+) -> Recovery:
     out = ffi.new("struct jx_recovery *")
-    check(function(flash.handle, make_reader(endian, True, 256), out), doing=doing, path=path)
+    check(function(flash.handle, make_reader(endian, True, 256, readers=readers), out), doing=doing, path=path)
     return Recovery(STATES[out.state_before], STATES[out.state], out.blocks_erased, out.nodes_moved, out.bits_cleared)
 
 
@@ -123,7 +128,11 @@ def _wants_summary(fs: FileSystem, readers: tuple[Reader, ...]) -> bool:
 
 
 def _settings(fs: FileSystem, readers: tuple[Reader, ...]) -> dict:
-    return {"mask": _compression(fs, readers), "summary": _wants_summary(fs, readers)}
+    return {
+        "mask": _compression(fs, readers),
+        "summary": _wants_summary(fs, readers),
+        "no_marks": knows_summaries(readers),
+    }
 
 
 def plan_upgrade(
@@ -197,19 +206,19 @@ def apply_upgrade(
     if state != "none":
         with meter.phase("recover"):
             if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
-                recover(flash, endian=endian)
+                recover(flash, endian=endian, readers=readers)
             else:  # a commit that was cut may wait even where the kernel has written behind what was staged
-                drop_commits(flash, endian=endian)
+                drop_commits(flash, endian=endian, readers=readers)
     if outcome.collection:
         with meter.phase("collect"):
-            done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary)
+            done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary, readers=readers)
         outcome = replace(outcome, collection=done)
     with FileSystem(flash, endian=endian) as fs:
         figures, unsettled = _land(fs, outcome.plan, content, readers, tag, progress, meter)
     outcome = replace(outcome, figures=figures, unsettled=unsettled)
     if settle and not flash.live and not unsettled:
         with meter.phase("settle"):
-            outcome = _settle(flash, outcome, endian)
+            outcome = _settle(flash, outcome, endian, readers)
     if not outcome.unsettled:
         flash.tree = Tree.FINISHED
     return replace(outcome, work=tuple(meter.work))
@@ -254,8 +263,8 @@ def _commit(run: Run) -> str | None:
     return None
 
 
-def _settle(flash: Flash, landed: Outcome, endian: str | None) -> Outcome:
+def _settle(flash: Flash, landed: Outcome, endian: str | None, readers: tuple[Reader, ...]) -> Outcome:
     try:
-        return replace(landed, recovery=tidy(flash, endian=endian))
+        return replace(landed, recovery=tidy(flash, endian=endian, readers=readers))
     except _LEFT_TO_RECOVER as error:
         return replace(landed, unsettled=str(error))

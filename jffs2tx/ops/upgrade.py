@@ -73,7 +73,7 @@ def apply(
 
 def recover(image: Image, *, progress: ProgressCallback | None) -> dict:
     """Finishes or clears what a cut left. Idempotent; quick where nothing waits."""
-    done = upgrade.recover(image.flash, endian=image.endian, path=image.path)
+    done = upgrade.recover(image.flash, endian=image.endian, path=image.path, readers=chosen_readers(image, ()))
     return {
         "state_before": done.state_before,
         "state": done.state,
