@@ -28,6 +28,7 @@ const char *jx_strerror(int error)
     case JX_EECC: return "the medium has an error that its ECC cannot correct";
     case JX_EBUSY: return "it is mounted, and what is on it has to stay as it is";
     case JX_EUNFINISHED: return "the commit of an earlier upgrade waits, or reads otherwise each time: run recover, then again";
+    case JX_EHELD: return "the eraseblock is not known to belong to the file system; --length or --partitions would say so";
     default: return "unknown error";
     }
 }

@@ -86,8 +86,8 @@ static int clear_older(struct jx_fs *fs, uint32_t first, const struct jx_node *w
         if (old->verdict == JX_V_BAD_HEADER)
             continue; /* a summary lists it, but what stands there is something else */
         int done = jx_obliterate(fs, old);
-        if (done < 0 && !jx_is_wear(done))
-            return done; /* a worn word keeps its bit: the version still decides, for all who believe versions */
+        if (done < 0 && !jx_is_wear(done) && done != JX_EHELD)
+            return done; /* a worn word, or one in a held block, keeps its bit: the version still decides, for all who believe versions */
         *cleared += done > 0;
     }
     return JX_OK;
@@ -325,6 +325,16 @@ static int is_finished(const struct jx_fs *fs)
     return closed && !jx_has_stale_commit(fs);
 }
 
+int jx_is_pending(const struct jx_fs *fs)
+{
+    if (fs->status.state == JX_TXN_STAGED || fs->status.state == JX_TXN_COMMITTED)
+        return 1;
+    for (uint32_t b = 0; b < fs->block_count; b++)
+        if (fs->blocks[b].tag && fs->blocks[b].state == JX_B_DIRTY)
+            return 1;
+    return 0;
+}
+
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
     struct jx_reader all = *reader;
@@ -341,8 +351,8 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
             out->state_before = fs->status.state;
         out->state = fs->status.state;
         err = jx_fs_may_write(fs);
-        if (err) {
-            work = 0;
+        if (err || (flash->recovering == JX_RECOVER_ASKED && !JX_MUTANT(dead_erased))) {
+            work = 0; /* recover, and nothing of ours waits */
         } else if (flash->live) {
             work = 0;
             err = is_finished(fs) ? JX_OK : JX_EBUSY;
@@ -367,7 +377,10 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
     out->state_before = out->state;
     if (clear)
         return clear < 0 ? clear : JX_OK;
-    return jx_tidy(flash, reader, out);
+    flash->recovering = JX_RECOVER_ASKED;
+    int err = jx_tidy(flash, reader, out);
+    flash->recovering = JX_RECOVER_NO;
+    return err;
 }
 
 int jx_has_stale_commit(const struct jx_fs *fs)

@@ -138,6 +138,8 @@ int jx_firm_commit(struct jx_fs *fs, const struct jx_block *block, uint32_t *fir
 /* settle.c */
 /* A commit block in which nothing is needed: its commit was cut, or never came. */
 int jx_has_stale_commit(const struct jx_fs *fs);
+/* Something of ours waits to be finished or cleared: a transaction, or a block of one in which nothing is needed. */
+int jx_is_pending(const struct jx_fs *fs);
 /* NOR: the nodes that a container hides in this block lose their ACCURATE bit, the last one first, so that an interrupted
  * erase cannot bring them out. */
 int jx_disarm(struct jx_fs *fs, uint32_t block);

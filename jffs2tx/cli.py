@@ -80,8 +80,17 @@ def medium_options(command: Callable) -> Callable:
     @click.option("--endian", type=click.Choice(["little", "big"]), help="Byte order.")
     @click.option("--offset", type=Size(zero=True), help="Where in the file the file system starts.")
     @click.option("--length", type=Size(), help="Bytes of the file that are the file system's.")
+    @click.option(
+        "--partitions",
+        metavar="TABLE",
+        help="The board's partition table, or a file with it: as /proc/mtd or mtdparts= has it, or lines of offset, "
+        "size, name.",
+    )
+    @click.option("--partition", metavar="NAME", help="Which of --partitions.")
     @functools.wraps(command)
-    def wrapper(erase_size, page_size, oob_size, device_size, endian, offset, length, **arguments):
+    def wrapper(
+        erase_size, page_size, oob_size, device_size, endian, offset, length, partitions, partition, **arguments
+    ):
         medium = {
             "erase_size": erase_size,
             "page_size": page_size,
@@ -90,6 +99,8 @@ def medium_options(command: Callable) -> Callable:
             "endian": endian,
             "offset": offset,
             "length": length,
+            "partitions": partitions,
+            "partition": partition,
         }
         return command(medium=medium, **arguments)
 

@@ -37,7 +37,7 @@ def find_geometry(path: str, size: int, seen: Probe, given: Given, guesses: list
         erase_size = _find_erase_size(size, seen, guesses, page_size)
     else:
         _check_erase_size(path, seen, erase_size, page_size)
-    device_size = _device_size(path, size, erase_size, given.device, guesses)
+    device_size = _device_size(path, size, seen.used, erase_size, given.device, guesses)
     if page_size is None:
         if not seen.erased and not seen.cleanmarkers:
             guesses.append("bit-writable NOR (though it has no cleanmarkers; --page-size says that it is a NAND)")
@@ -131,8 +131,14 @@ def _check_erase_size(path: str, seen: Probe, erase_size: int, page_size: int | 
     raise GeometryError(f"wrong erase size {exact_size(erase_size)}: {reason}{likely}", path=path)
 
 
-def _device_size(path: str, size: int, erase_size: int, device_size: int | None, guesses: list[str]) -> int:
+def _device_size(path: str, size: int, used: int, erase_size: int, device_size: int | None, guesses: list[str]) -> int:
+    """used: bytes up to the last one that is not erased."""
     if device_size is None:
+        down = size // erase_size * erase_size
+        if down >= used and down:  # as the kernel does it
+            if down != size:
+                guesses.append(f"the last {size - down} bytes are left out: they are no whole eraseblock, and erased")
+            return down
         rounded = -(-size // erase_size) * erase_size
         if rounded > SIZE_MAX_BYTES:
             raise GeometryError(f"is {format_bytes(size)}, too much for JFFS2 to address", path=path)

@@ -28,7 +28,12 @@ class Probe:
     summaries: int
     uncrossed: int
     end: int
-    erased: bool  # nothing but 0xFF
+    used: int  # bytes up to the last one that is not 0xFF
+
+    @property
+    def erased(self) -> bool:
+        """Nothing but 0xFF."""
+        return not (self.used or self.little or self.big)
 
     @property
     def endian(self) -> str:
@@ -65,7 +70,7 @@ def probe(view: View, dump: Dump | None) -> Probe:
         found.summaries,
         found.uncrossed_bytes,
         found.end,
-        erased=not (found.little or found.big) and view.is_erased,
+        view.used,
     )
 
 
