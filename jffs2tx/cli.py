@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jffs2tx import __version__
-from jffs2tx.errors import Jffs2txError, printable
+from jffs2tx.errors import Damaged, Jffs2txError, printable
 from jffs2tx.readers import READERS, Strategy
 
 if TYPE_CHECKING:
@@ -116,6 +116,23 @@ def opened(target: str, medium: dict, writable: bool = False) -> Iterator[Image]
         for guess in image.guesses:
             click.echo(f"jffs2tx: guessed: {guess}", err=True)
         yield image
+
+
+def reading_options(command: Callable) -> Callable:
+    """What comes out of damaged files: a member of jffs2tx.damage.Reading, `reading`."""
+
+    @click.option(
+        "--strict", is_flag=True, help="Write nothing of a damaged file; without, what the kernel shows of it."
+    )
+    @click.option("--as-kernel", is_flag=True, help="Report only what the kernel fails to read.")
+    @functools.wraps(command)
+    def wrapper(strict, as_kernel, **arguments):
+        if strict and as_kernel:
+            raise click.UsageError("--strict and --as-kernel exclude each other", click.get_current_context())
+        reading = "strict" if strict else "as-kernel" if as_kernel else "report"
+        return command(reading=reading, **arguments)
+
+    return wrapper
 
 
 @dataclass(frozen=True)
@@ -327,28 +344,41 @@ def dump(target, medium, as_json) -> None:
 @click.option("--recursive", "-R", "recursive", is_flag=True, help="Show what is below as well.")
 @medium_options
 @json_option
-def ls(target, path, long, recursive, medium, as_json) -> None:
-    """List the directory PATH of TARGET."""
+@click.pass_context
+def ls(ctx, target, path, long, recursive, medium, as_json) -> None:
+    """List the directory PATH of TARGET.
+
+    Exit status 1 where something in it is damaged; with --json the last line lists it.
+    """
     from jffs2tx import ops, output
 
     with opened(target, medium) as image:
         entries = ops.ls(image, path=_inside(path), recursive=recursive)
-        if as_json:
-            output.json_lines(map(output.entry_facts, entries))
-        else:
+        if not as_json:
             output.entry_lines(entries, long)
+            return
+        try:
+            output.json_lines(map(output.entry_facts, entries))
+        except Damaged as error:
+            output.json_lines([{"damaged": [one.facts() for one in error.damage]}])
+            ctx.exit(FOUND)
 
 
 @cli.command()
 @target_argument
 @click.argument("path")
+@reading_options
 @medium_options
-def cat(target, path, medium) -> None:
-    """Write the content of the file PATH of TARGET to stdout."""
+def cat(target, path, reading, medium) -> None:
+    """Write the content of the file PATH of TARGET to stdout.
+
+    Exit status 1 where it is damaged.
+    """
     from jffs2tx import ops
+    from jffs2tx.damage import Reading
 
     with opened(target, medium) as image:
-        for chunk in ops.cat(image, path=_inside(path)):
+        for chunk in ops.cat(image, path=_inside(path), reading=Reading(reading)):
             sys.stdout.buffer.write(chunk)
 
 
@@ -361,31 +391,37 @@ def cat(target, path, medium) -> None:
     type=Size(),
     help="Most content in all, holes included.  [default: 1 GiB, or 8 times the device where that is more]",
 )
+@reading_options
 @medium_options
 @json_option
 @quiet_option
 @click.pass_context
-def extract(ctx, target, output, tar, max_bytes, medium, as_json, quiet) -> None:
-    """Write the whole tree of TARGET to a directory, or to a tar archive."""
+def extract(ctx, target, output, tar, max_bytes, reading, medium, as_json, quiet) -> None:
+    """Write the whole tree of TARGET to a directory, or to a tar archive.
+
+    Exit status 1 where something is damaged or did not come out.
+    """
     from jffs2tx import ops
     from jffs2tx import output as out
+    from jffs2tx.damage import Reading
     from jffs2tx.progress import reporter
 
     if (output is None) == (tar is None):
         raise click.UsageError("say where to: either --output or --tar", ctx)
     if tar == "-" and (as_json or sys.stdout.isatty()):
         raise click.UsageError("the archive needs stdout for itself" if as_json else "stdout is a terminal", ctx)
+    how = {"max_bytes": max_bytes, "reading": Reading(reading)}
     with opened(target, medium) as image, reporter(quiet) as progress:
         if tar is None:
-            facts = ops.extract(image, output=Path(output), max_bytes=max_bytes, progress=progress)
+            facts = ops.extract(image, output=Path(output), **how, progress=progress)
         else:
             where = sys.stdout.buffer if tar == "-" else Path(tar)
-            facts = ops.archive(image, output=where, max_bytes=max_bytes, progress=progress)
+            facts = ops.archive(image, output=where, **how, progress=progress)
     if as_json:
         out.result(facts, as_json)
     else:
         out.losses(facts)
-    if facts["unreadable"]:
+    if facts["unreadable"] or facts["damaged"]:
         ctx.exit(FOUND)
 
 
@@ -481,6 +517,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", INTERRUPTED)
+    except Damaged as error:
+        return _fail_damaged(error)
     except Jffs2txError as error:
         return _fail(str(error), error.exit_status)
     except BrokenPipeError:
@@ -494,6 +532,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("JFFS2TX_TRACEBACK"):
             raise
         return _fail(f"internal error, {type(error).__name__}: {error} (JFFS2TX_TRACEBACK=1 shows where)", 1)
+
+
+def _fail_damaged(error: Damaged) -> int:
+    """A line for each damaged place, for the first ones at least."""
+    from jffs2tx import output
+
+    output.damage([one.text for one in error.damage])
+    return error.exit_status
 
 
 def _fail(message: str, status: int) -> int:

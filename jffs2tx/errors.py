@@ -6,6 +6,7 @@ failed and the target is as it was, 2 wrong usage, 3 the medium is damaged beyon
 `codes` names the members of the C core's enum jx_error that the class stands for.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -154,6 +155,21 @@ class Corrupt(MediumError):
     """Data on the medium fails its CRC or does not decompress."""
 
     codes = ("JX_ECORRUPT",)
+
+
+class Damaged(Corrupt):
+    """What a kernel shows is not what was written; the rest can be read. `damage`: each damaged place
+    (jffs2tx.damage.Damage).
+    """
+
+    exit_status = 1
+    codes = ()
+
+    def __init__(self, damage: Iterable) -> None:
+        self.damage = tuple(damage)
+        others = len(self.damage) - 1
+        super().__init__(self.damage[0].text + (f" (and {others} more)" if others else ""))
+        self.path = printable(b"/" + (self.damage[0].path or b""))
 
 
 class PowerCut(Jffs2txError):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import stat as stat_bits
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.damage import Damage, Log, inode_damage, tree_damage
 from jffs2tx.device import Flash
-from jffs2tx.errors import Corrupt, FormatError, Jffs2txError, NotADirectory, NotFound
+from jffs2tx.errors import Corrupt, Damaged, FormatError, Jffs2txError, NotADirectory, NotFound
 from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
@@ -229,34 +231,41 @@ class FileSystem:
         The newest of them counts (check_xattr_ref_inode); whoever takes the attribute away must delete each.
         skip_broken: what fails its CRC is none, as for the kernel; else it raises Corrupt.
         """
-        count = check(lib.jx_fs_xattrs(self.handle, ino, ffi.NULL, 0), doing=f"reading attributes of inode {ino}")
-        if not count:
-            return {}
-        found = ffi.new("struct jx_attribute[]", count)
-        lib.jx_fs_xattrs(self.handle, ino, found, count)
         result: dict[bytes, tuple[bytes, tuple[int, ...]]] = {}
-        for one in sorted(found, key=lambda a: a.xseqno):
-            name = ffi.new("uint8_t[]", 256)
-            value = ffi.new("uint8_t[]", max(one.value_len, 1))
-            code = lib.jx_fs_xattr_read(self.handle, ffi.addressof(one), name, value)
-            if skip_broken and code == lib.JX_ECORRUPT:
+        for xid, shown in self.attributes_ino(ino):
+            if isinstance(shown, Corrupt) and skip_broken:
                 continue
-            check(code, doing=f"attribute of inode {ino}")
-            try:
-                shown = xattr_from_medium(
-                    one.xprefix,
-                    ffi.buffer(name, one.name_len)[:],
-                    ffi.buffer(value, one.value_len)[:],
-                    self.endian,
-                )
-            except ValueError as error:
-                if skip_broken:
-                    continue
-                raise Corrupt(f"attribute of inode {ino}: {error}") from None
+            if isinstance(shown, Jffs2txError):
+                raise shown
             if shown is not None:
                 _, older = result.get(shown[0], (b"", ()))
-                result[shown[0]] = (shown[1], (*older, one.xid))
+                result[shown[0]] = (shown[1], (*older, xid))
         return result
+
+    def attributes_ino(self, ino: int) -> Iterator[tuple[int, tuple[bytes, bytes] | Jffs2txError | None]]:
+        """Each reference to an extended attribute, the oldest first: its xid, and full name and value, or why it cannot
+        be shown, or None where the VFS shows none of its prefix.
+        """
+        count = check(lib.jx_fs_xattrs(self.handle, ino, ffi.NULL, 0), doing=f"reading attributes of inode {ino}")
+        found = ffi.new("struct jx_attribute[]", count)
+        lib.jx_fs_xattrs(self.handle, ino, found, count)
+        for one in sorted(found, key=lambda a: a.xseqno):
+            try:
+                yield one.xid, self._attribute(ino, one)
+            except Jffs2txError as error:
+                yield one.xid, error
+
+    def _attribute(self, ino: int, one) -> tuple[bytes, bytes] | None:
+        """Of one struct jx_attribute. Raises Corrupt."""
+        name = ffi.new("uint8_t[]", 256)
+        value = ffi.new("uint8_t[]", max(one.value_len, 1))
+        code = lib.jx_fs_xattr_read(self.handle, ffi.addressof(one), name, value)
+        check(code, doing=f"attribute of inode {ino}")
+        raw = ffi.buffer(name, one.name_len)[:], ffi.buffer(value, one.value_len)[:]
+        try:
+            return xattr_from_medium(one.xprefix, *raw, self.endian)
+        except ValueError as error:
+            raise Corrupt(f"attribute of inode {ino}: {error}") from None
 
     # ---- what a cut left staged ----
 
@@ -319,14 +328,40 @@ class FileSystem:
     def list(self, path: str | bytes = b"/") -> list[bytes]:
         return [name.name for name in self.names(self.resolve(path, follow=True))]
 
-    def read(self, path: str | bytes) -> bytes:
-        return self.read_ino(self.resolve(path, follow=True))
+    def read(self, path: str | bytes, *, strict: bool = False) -> bytes:
+        """The content of a regular file as a kernel shows it: where it is damaged older data or zeros, and no error.
 
-    def readlink(self, path: str | bytes) -> bytes:
-        return self.readlink_ino(self.resolve(path))
+        Raises Damaged (with strict, where it is damaged), Corrupt (a kernel fails as well), NotFound, IsADirectory.
+        """
+        return self.read_ino(self._resolve(path, strict, follow=True))
 
-    def xattrs(self, path: str | bytes) -> dict[bytes, bytes]:
-        return self.xattrs_ino(self.resolve(path))
+    def readlink(self, path: str | bytes, *, strict: bool = False) -> bytes:
+        """The target of a symbolic link. strict and errors as for read."""
+        return self.readlink_ino(self._resolve(path, strict))
+
+    def xattrs(self, path: str | bytes, *, strict: bool = False) -> dict[bytes, bytes]:
+        """Extended attributes by full name. Raises Corrupt where one cannot be read; strict as for read."""
+        return self.xattrs_ino(self._resolve(path, strict))
+
+    def _resolve(self, path: str | bytes, strict: bool, follow: bool = False) -> int:
+        """Raises Damaged with strict."""
+        ino = self.resolve(path, follow)
+        found = list(inode_damage(self.log, _inside(path), self.stat_ino(ino))) if strict else []
+        if found:
+            raise Damaged(found)
+        return ino
+
+    # ---- damage ----
+
+    @cached_property
+    def log(self) -> Log:
+        return Log(self)
+
+    def damage(self, path: str | bytes = b"") -> Iterator[Damage]:
+        """Where what a kernel shows of path and of all below it is not what was written: docs/READING.md says what the
+        medium can show of that. Every byte is read.
+        """
+        return tree_damage(self, self.log, _inside(path))
 
     def walk(
         self,
@@ -414,6 +449,12 @@ class FileSystem:
 def is_name(name: bytes) -> bool:
     """Whether a file can have this name: the kernel shows no other (verify_dirent_name), and paths stay unambiguous."""
     return name not in (b".", b"..") and b"/" not in name
+
+
+def _inside(path: str | bytes) -> bytes:
+    """A path as walk gives it."""
+    raw = path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
+    return b"/".join(part for part in raw.split(b"/") if part not in (b"", b"."))
 
 
 def _open(flash: Flash, reader) -> tuple[object | None, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -40,13 +40,21 @@ def result(facts: Mapping[str, object], as_json: bool) -> None:
             click.echo(f"{label:{width}}  {text}".rstrip())
 
 
+def damage(lines: Sequence[str]) -> None:
+    """Damaged places, on stderr: the first ones."""
+    for text in lines[:SHOWN_LOSSES]:
+        click.echo(f"jffs2tx: {text}", err=True)
+    if len(lines) > SHOWN_LOSSES:
+        click.echo(f"jffs2tx: and {len(lines) - SHOWN_LOSSES} more (--json lists them)", err=True)
+
+
 def losses(facts: Mapping[str, list]) -> None:
-    """What extract could not bring out, on stderr: the first ones by path, and a line for each kind of the rest."""
-    for fact in facts["unreadable"][:SHOWN_LOSSES]:
-        click.echo(f"jffs2tx: {fact['text']}", err=True)
-    more = len(facts["unreadable"]) - SHOWN_LOSSES
-    if more > 0:
-        click.echo(f"jffs2tx: and {more} more that could not be read (--json lists them)", err=True)
+    """What extract could not bring out as it was written, on stderr; of what was omitted a line for each kind. Where in
+    a file the reason lies why it is unreadable only --json says.
+    """
+    unreadable = {fact["path"] for fact in facts["unreadable"]}
+    damaged = [fact for fact in facts["damaged"] if fact["path"] not in unreadable]
+    damage([fact["text"] for fact in (*facts["unreadable"], *damaged)])
     for sentence in facts["summary"]:
         click.echo(f"jffs2tx: {sentence}", err=True)
 

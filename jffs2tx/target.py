@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
+from jffs2tx.damage import Damage
 from jffs2tx.filesystem import FileSystem, Stat
 from jffs2tx.image import Image
 from jffs2tx.readers import named
@@ -38,15 +39,23 @@ class Target:
     def stat(self, path: str | bytes) -> Stat:
         return self.tree.stat(path)
 
-    def read(self, path: str | bytes) -> bytes:
-        """The content of a regular file. Raises NotFound, IsADirectory, Corrupt."""
-        return self.tree.read(path)
+    def read(self, path: str | bytes, *, as_kernel: bool = False) -> bytes:
+        """The content of a regular file. Of a damaged one a kernel shows older data or zeros, without an error: that is
+        returned with as_kernel only. Raises Damaged, Corrupt (a kernel fails as well), NotFound, IsADirectory.
+        """
+        return self.tree.read(path, strict=not as_kernel)
 
-    def readlink(self, path: str | bytes) -> bytes:
-        return self.tree.readlink(path)
+    def readlink(self, path: str | bytes, *, as_kernel: bool = False) -> bytes:
+        return self.tree.readlink(path, strict=not as_kernel)
 
-    def xattrs(self, path: str | bytes) -> dict[bytes, bytes]:
-        return self.tree.xattrs(path)
+    def xattrs(self, path: str | bytes, *, as_kernel: bool = False) -> dict[bytes, bytes]:
+        """Extended attributes by full name; with as_kernel those that a kernel shows, which drops damaged ones."""
+        tree = self.tree
+        return tree.xattrs_ino(tree.resolve(path), skip_broken=True) if as_kernel else tree.xattrs(path, strict=True)
+
+    def damage(self, path: str | bytes = b"") -> Iterator[Damage]:
+        """Each damaged place of path and of all below it, lost names too. Every byte is read."""
+        return self.tree.damage(path)
 
     def walk(self) -> Iterator[tuple[bytes, Stat]]:
         """Every path (the root is b"") with its stat, parents first."""

@@ -1,6 +1,7 @@
 """check: for each kind of finding a medium that has it, and sound media that have none."""
 
 import json
+import lzma
 import os
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from jffs2tx import format as medium_format
 from jffs2tx import ops
-from jffs2tx._ffi import lib
+from jffs2tx._ffi import ffi, lib
 from jffs2tx.cli import main
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import FormatError, Jffs2txError
@@ -73,6 +74,20 @@ def xref(ino, xid, seq=2):
     return build(NodeType.XREF, "little", ino=ino, xid=xid, xseqno=seq)
 
 
+def lzma_of(data):
+    """As OpenWrt's patch writes it: the bare stream."""
+    only = {"id": lzma.FILTER_LZMA1, "dict_size": 8192, "lc": 0, "lp": 0, "pb": 0}
+    return lzma.compress(data, format=lzma.FORMAT_RAW, filters=[only])
+
+
+def lzo_of(data):
+    made, size, out = ffi.new("jx_compressor **"), ffi.new("uint32_t *"), ffi.new("uint8_t[]", len(data))
+    assert lib.jx_compressor_new(made) == 0
+    assert lib.jx_compress(made[0], lib.JX_USE_LZO, data, len(data), out, size) == lib.JX_COMPR_LZO
+    lib.jx_compressor_free(made[0])
+    return ffi.buffer(out, size[0])[:]
+
+
 def listed(good, *other):
     """An eraseblock whose summary lists, in place of the first node, another one of the same length."""
     fake = bytearray(block(other[0], *good[1:], summary=range(len(good))))
@@ -92,6 +107,8 @@ def incompatible(content):
 
 
 FILE = (dirent(1, 1, b"f", 2), inode(2, 1, b"x"))
+TEXT = b"text" * 25
+LZMA, LZO = lzma_of(TEXT), lzo_of(TEXT)
 ROOT = directory(1)
 HOLE = {"compr": 1, "dsize": 4096}
 NOISE = b"noise is no node" * 4
@@ -201,6 +218,13 @@ CASES = {
     "short": ([(FILE[0], inode(2, 1, b"x", size=9))], ["short-file"], []),
     "gap": ([(FILE[0], inode(2, 1, b"x", offset=4096))], ["missing-data"], []),
     "not zlib": ([(FILE[0], inode(2, 1, b"no zlib", compr=6, dsize=9, size=9))], ["undecodable"], []),
+    "lzma": ([(FILE[0], inode(2, 1, LZMA, compr=8, dsize=100, size=100))], ["vendor-compression"], []),
+    "lzma with properties": (
+        [(FILE[0], inode(2, 1, b"\0\0\x20\0\0" + LZMA, compr=0x15, dsize=100, size=100))],
+        ["vendor-compression"],
+        [],
+    ),
+    "lzo": ([(FILE[0], inode(2, 1, LZO, compr=7, dsize=100, size=100))], [], ["optional-compression"]),
     "unknown method": ([(FILE[0], inode(2, 1, b"what", compr=0x77, dsize=9, size=9))], ["undecodable"], []),
     "link": ([(dirent(1, 1, b"l", 2, type=LINK), inode(2, 1, b"to", mode=S_IFLNK))], [], []),
     "link with later metadata": (

@@ -177,15 +177,16 @@ def test_ls(fake, capsys):
 def test_cat_writes_bytes(fake, capsysbinary):
     fake.answer = [b"a\0", b"\xff"]
     assert main(["cat", "image", "/etc/passwd"]) == 0
-    assert fake.called == ("cat", {"path": b"etc/passwd"})
+    assert fake.called == ("cat", {"path": b"etc/passwd", "reading": "report"})
     assert capsysbinary.readouterr().out == b"a\0\xff"
 
 
 def test_extract_and_mkfs(fake, tmp_path):
-    fake.answer = {"unreadable": [], "omitted": [{"path": "/f"}], "summary": ["a fifo was not made"]}
+    fake.answer = {"unreadable": [], "damaged": [], "omitted": [{"path": "/f"}], "summary": ["a fifo was not made"]}
     assert main(["extract", "image", "-o", "out", "-q"]) == 0
     assert fake.called[1]["output"].name == "out"
-    fake.answer = {"unreadable": [{"text": "/a: data fails its CRC"}], "omitted": [], "summary": []}
+    lost = {"path": "/a", "text": "/a: data fails its CRC"}
+    fake.answer = {"unreadable": [lost], "damaged": [], "omitted": [], "summary": []}
     assert main(["extract", "image", "--tar", "out.tar", "--max-bytes", "2M", "-q"]) == 1
     assert (fake.called[0], fake.called[1]["output"].name, fake.called[1]["max_bytes"]) == (
         "archive",

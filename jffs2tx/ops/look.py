@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jffs2tx._ffi import lib
+from jffs2tx.damage import Damage, Reading, content_damage, inode_damage, lost_below, reason_of, undecodable
 from jffs2tx.device import Oob
-from jffs2tx.errors import InvalidValue, IsADirectory, Jffs2txError, about
-from jffs2tx.filesystem import FileSystem
+from jffs2tx.errors import Corrupt, Damaged, InvalidValue, IsADirectory, Jffs2txError, about
+from jffs2tx.filesystem import FileSystem, Stat
 from jffs2tx.image import Image
 from jffs2tx.manifest import Entry
-from jffs2tx.ops.damage import Damage
 from jffs2tx.tree import entry_of
 
 
@@ -99,34 +99,66 @@ def ecc_facts(fs: FileSystem) -> dict:
 
 def ls(image: Image, *, path: bytes, recursive: bool) -> Iterator[Entry]:
     """The entries of a directory, or with recursive all below it; another path itself. `inode` is the inode number of
-    what has several names. Raises NotFound, NotADirectory; Corrupt at the end where something could not be read.
+    what has several names. The content of files is read for its CRCs.
+
+    Raises NotFound, NotADirectory; at the end Damaged, where something is damaged or could not be read.
     """
-    damage = Damage()
+    damage: list[Damage] = []
+
+    def pass_over(found: bytes, error: Jffs2txError) -> None:
+        damage.append(Damage(found, 0, 0, reason_of(error)))
+
     with image.fs() as fs:
         ino = fs.resolve(path, follow=True)
         is_directory = fs.stat_ino(ino).type == "dir"
-        for found, status in fs.walk(path, damage.add, ino, deep=recursive):
+        for found, status in fs.walk(path, pass_over, ino, deep=recursive):
             if is_directory and found == path:
                 continue
             try:
-                entry = entry_of(fs, found, status)
+                entry = entry_of(fs, found, status, skip_broken=True)
             except Jffs2txError as error:
-                damage.add(found, error)
-            else:
-                yield entry
-    damage.finish()
+                pass_over(found, error)
+                continue
+            yield entry
+            damage += inode_damage(fs.log, found, status)
+        if is_directory:
+            damage += lost_below(fs.log, path, recursive)
+    if damage:
+        raise Damaged(damage)
 
 
-def cat(image: Image, *, path: bytes) -> Iterator[bytes]:
-    """The content of a regular file; links are followed. Raises NotFound, IsADirectory, InvalidValue, Corrupt."""
+def cat(image: Image, *, path: bytes, reading: Reading = Reading.REPORT) -> Iterator[bytes]:
+    """The content of a regular file as a kernel shows it; links are followed.
+
+    Raises NotFound, IsADirectory, InvalidValue. Raises Damaged where a kernel fails to read it, and where it is
+    damaged: after the content, with Reading.STRICT before it, with Reading.AS_KERNEL not at all.
+    """
     with image.fs() as fs:
         try:
-            ino = fs.resolve(path, follow=True)
-            kind = fs.stat_ino(ino).type
-            if kind == "dir":
-                raise IsADirectory("is a directory")
-            if kind != "file":
-                raise InvalidValue("is no regular file")
-            yield from fs.chunks_ino(ino)
+            status = _regular_file(fs, path)
+            damage = list(_file_damage(fs, path, status, reading))
+            if reading is not Reading.STRICT or not damage:
+                yield from fs.chunks_ino(status.ino)
+        except Corrupt as error:
+            damage = [Damage(path, 0, 0, reason_of(error))]
         except Jffs2txError as error:
             raise about(error, b"/" + path) from None
+    if damage:
+        raise Damaged(damage)
+
+
+def _regular_file(fs: FileSystem, path: bytes) -> Stat:
+    """Raises NotFound, IsADirectory, InvalidValue."""
+    status = fs.stat_ino(fs.resolve(path, follow=True))
+    if status.type == "dir":
+        raise IsADirectory("is a directory")
+    if status.type != "file":
+        raise InvalidValue("is no regular file")
+    return status
+
+
+def _file_damage(fs: FileSystem, path: bytes, status: Stat, reading: Reading) -> Iterator[Damage]:
+    if reading is not Reading.AS_KERNEL:
+        yield from content_damage(fs.log, path, status)
+    if reading is Reading.STRICT:
+        yield from undecodable(fs.log, path, status.ino)

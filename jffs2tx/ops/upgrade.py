@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
-from jffs2tx import upgrade
+from jffs2tx import compression, upgrade
 from jffs2tx.facts import apply_facts, live_warnings, plan_facts
 from jffs2tx.geometry import new_geometry
 from jffs2tx.image import Image
@@ -25,7 +26,9 @@ def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, rea
         outcome = upgrade.plan_upgrade(
             fs, upgrade.wanted_tree(manifest), source.open, readers=chosen, strategy=strategy
         )
-    return told(plan_facts(outcome), image, chosen)
+        replaced = (*outcome.plan.removed, *(entry.path for entry in outcome.plan.inodes))
+        warnings = compression.warnings(fs, chosen, replaced)
+    return told(plan_facts(outcome), image, chosen, warnings)
 
 
 def apply(
@@ -53,7 +56,8 @@ def apply(
     )
     with image.fs() as fs:
         facts = apply_facts(outcome, image.geometry, fs.space, image.flash.stats.ecc_corrected - corrected)
-    return told(facts, image, chosen)
+        warnings = compression.warnings(fs, chosen)
+    return told(facts, image, chosen, warnings)
 
 
 def recover(image: Image, *, progress: ProgressCallback | None) -> dict:
@@ -95,8 +99,8 @@ def chosen_readers(image: Image, names: tuple[str, ...]) -> tuple[Reader, ...]:
     return named(names or (image.reader,))
 
 
-def told(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
-    """The facts with the readers they hold for, and what to beware of.
+def told(facts: dict, image: Image, readers: tuple[Reader, ...], warnings: Iterable[str] = ()) -> dict:
+    """The facts with the readers they hold for, and what to beware of: warnings, and what the target tells.
 
     Lift programs subpages, and no image tells whether its chip takes them, nor a dump how its driver makes ECC; a
     mounted target has its rules.
@@ -104,6 +108,7 @@ def told(facts: dict, image: Image, readers: tuple[Reader, ...]) -> dict:
     evidence = image.reader_evidence if [reader.name for reader in readers] == [image.reader] else None
     facts["readers"] = [reader.name for reader in readers]
     facts["reader_evidence"] = evidence
+    facts["warnings"] = [*facts["warnings"], *warnings]
     if facts["strategy"] == Strategy.LIFT and image.assumed_subpage:
         sentence = f"the chip is assumed to take programs of {image.assumed_subpage} bytes, a part of its page"
         facts["warnings"].append(sentence)

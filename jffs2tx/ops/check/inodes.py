@@ -6,11 +6,13 @@ import stat
 from collections.abc import Iterator
 
 from jffs2tx._ffi import ffi, lib
+from jffs2tx.compression import VENDORS, Uses
 from jffs2tx.filesystem import ROOT_INO
 from jffs2tx.manifest import NAME_MAX_BYTES
 from jffs2tx.ops.check import kinds
 from jffs2tx.ops.check.finding import Finding
 from jffs2tx.ops.check.survey import S_IFMT, Survey
+from jffs2tx.readers import READERS
 
 _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 _TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, *_DEVICES, stat.S_IFIFO, stat.S_IFSOCK)
@@ -19,6 +21,7 @@ _INODE_BYTES = 68
 
 def inodes(survey: Survey) -> Iterator[Finding]:
     """All that is wrong with inodes as a whole, each looked at once."""
+    uses = Uses(survey.fs)
     for ino, inode in survey.reached():
         newest = survey.newest(ino)
         if newest is None:
@@ -33,9 +36,22 @@ def inodes(survey: Survey) -> Iterator[Finding]:
         elif inode.error is not None:
             yield _finding(survey, kinds.UNREADABLE, str(inode.error), ino, newest)
         elif kind == stat.S_IFREG:
-            yield from _file(survey, ino, newest)
+            yield from _file(survey, ino, newest, uses)
         elif kind not in _TYPES:
             yield _finding(survey, kinds.BAD_MODE, f"its mode is {head.mode:#o}", ino, newest)
+    yield from _compression(survey, uses)
+
+
+def _compression(survey: Survey, uses: Uses) -> Iterator[Finding]:
+    """One finding for each method that not every reader has, at the first file with it."""
+    readers = [reader for reader in READERS.values() if not reader.name.endswith("+xattr")]
+    for use in uses:
+        names = use.not_read_by(readers)
+        if names:
+            kind = kinds.VENDOR_COMPRESSION if use.number in VENDORS else kinds.OPTIONAL_COMPRESSION
+            text = f"files compressed by {use.text}: {use.files}; not known to read them: {', '.join(names)}"
+            node = survey.nodes[use.node]
+            yield Finding(kind, text, node.offset, use.path, node.ino)
 
 
 def root_type(survey: Survey) -> Iterator[Finding]:
@@ -90,11 +106,13 @@ def _device(survey: Survey, ino: int, newest: int, head) -> Iterator[Finding]:
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def _file(survey: Survey, ino: int, newest: int) -> Iterator[Finding]:
+def _file(survey: Survey, ino: int, newest: int, uses: Uses) -> Iterator[Finding]:
     claimed, size = survey.nodes[newest].isize, survey.inode(ino).size
     end = 0
     looked_at: set[int] = set()
-    for extent in survey.fs.extents_ino(ino):
+    extents = survey.fs.extents_ino(ino)
+    uses.take(survey.path(ino), extents)
+    for extent in extents:
         if extent.offset > end:
             text = f"no node covers bytes {end} to {extent.offset}"
             yield _finding(survey, kinds.MISSING_DATA, text, ino, extent.node)

@@ -250,6 +250,21 @@ UNDECODABLE = Kind(
     "fails to read that part of the file with EIO (jffs2_read_dnode)",
     _OLD_COPY,
 )
+VENDOR_COMPRESSION = Kind(
+    "vendor-compression",
+    "error",
+    "data compressed by a method that no stock kernel has",
+    "fails to read that part of the file with EIO (jffs2_decompress); kernels with the vendor's patch read it",
+    "nothing, if only such a kernel reads the medium; else write the files anew: an upgrade uses methods that all have",
+)
+OPTIONAL_COMPRESSION = Kind(
+    "optional-compression",
+    "note",
+    "data compressed by a method that not every reader has",
+    "reads them if it was built with that method (CONFIG_JFFS2_LZO, CONFIG_JFFS2_RUBIN), and fails with EIO otherwise "
+    "(jffs2_decompress)",
+    "nothing, if what reads the medium has the method",
+)
 BAD_SYMLINK = Kind(
     "bad-symlink",
     "error",

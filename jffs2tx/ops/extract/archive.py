@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jffs2tx._ffi import check, lib
+from jffs2tx.damage import Reading
 from jffs2tx.errors import Corrupt, Jffs2txError
 from jffs2tx.filesystem import CHUNK_BYTES, FileSystem, Stat
 from jffs2tx.image import Image
@@ -21,8 +22,8 @@ from jffs2tx.manifest import Entry
 from jffs2tx.newfile import new_file
 from jffs2tx.ops.extract.losses import Budget, Losses, check_root
 from jffs2tx.ops.extract.pace import Pace
+from jffs2tx.ops.extract.pick import Pick
 from jffs2tx.progress import ProgressCallback
-from jffs2tx.tree import entry_of
 
 _TYPES = {
     "file": tarfile.REGTYPE,
@@ -36,10 +37,16 @@ _XATTR = "SCHILY.xattr."
 
 
 def archive(
-    image: Image, *, output: Path | BinaryIO, max_bytes: int | None = None, progress: ProgressCallback | None
+    image: Image,
+    *,
+    output: Path | BinaryIO,
+    max_bytes: int | None = None,
+    reading: Reading = Reading.REPORT,
+    progress: ProgressCallback | None,
 ) -> dict:
     """Writes the whole tree to output: a stream, or a file that appears whole or not at all. Paths in it start with
-    `./`. max_bytes as for extract; holes are written as zeros. A file that cannot be read whole is left out.
+    `./`. max_bytes and reading as for extract; holes are written as zeros. A file that cannot be read whole is
+    left out.
 
     Returns what extract returns; sockets are `omitted`. Raises OSError; MediumError where a medium that could be read
     fails in the middle of a file.
@@ -49,33 +56,32 @@ def archive(
     form = {"format": tarfile.PAX_FORMAT, "encoding": "utf-8", "errors": "surrogateescape"}
     with image.fs() as fs, stream as file, tarfile.open(fileobj=file, mode="w|", **form) as tar:
         tar.copybufsize = CHUNK_BYTES
-        writer = _Writer(fs, tar, losses, Budget(image, max_bytes), Pace(fs, "archive", progress))
+        pick = Pick(fs, losses, reading)
+        writer = _Writer(pick, tar, Budget(image, max_bytes), Pace(fs, "archive", progress))
         writer.write()
     return losses.facts(writer.count)
 
 
 class _Writer:
-    def __init__(self, fs: FileSystem, tar: tarfile.TarFile, losses: Losses, budget: Budget, pace: Pace) -> None:
-        self.fs = fs
+    def __init__(self, pick: Pick, tar: tarfile.TarFile, budget: Budget, pace: Pace) -> None:
+        self.pick = pick
+        self.fs = pick.fs
         self.tar = tar
-        self.losses = losses
         self.budget = budget
         self.pace = pace
         self.count = 0
         self._directories: set[int] = set()  # inode numbers
         self._first: dict[int, tarfile.TarInfo] = {}  # by inode number, of what has several names
-        self._failed: dict[int, Jffs2txError] = {}
 
     def write(self) -> None:
-        for path, status in self.fs.walk(onerror=self.losses.add):
+        for path, status in self.pick.walk():
             if status.type == "socket":
-                self.losses.omit(path, status.type, "was left out", "no archive can hold one")
+                self.pick.losses.omit(path, status.type, "was left out", "no archive can hold one")
                 continue
             try:
                 member, content = self._prepare(path, status)
             except Jffs2txError as error:
-                self._failed[status.ino] = error
-                self.losses.add(path, error)
+                self.pick.failed(path, status, error)
                 continue
             self.tar.addfile(member, content)  # what fails now cannot be taken back
             self.pace.finished(member.size)
@@ -84,14 +90,13 @@ class _Writer:
     def _prepare(self, path: bytes, status: Stat) -> tuple[tarfile.TarInfo, BinaryIO | None]:
         """A member and its content, which can be read. Raises Jffs2txError."""
         ino = status.ino
-        if ino in self._failed:
-            raise self._failed[ino]
+        self.pick.check(ino)
         check_root(path, status)
         if ino in self._directories:
             raise Corrupt("is a further name of a directory, which an archive cannot have")
         if ino in self._first:
             return _link_to(self._first[ino], path), None
-        entry = entry_of(self.fs, path, status)
+        entry = self.pick.entry(path, status)
         self.budget.take(entry.size + sum(map(len, entry.xattrs.values())))
         member, content = _member(entry), None
         if entry.type == "file":

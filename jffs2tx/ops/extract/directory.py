@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from jffs2tx.damage import Reading
 from jffs2tx.errors import Corrupt, Exists, Jffs2txError, LimitError, NotADirectory
-from jffs2tx.filesystem import FileSystem, Stat
+from jffs2tx.filesystem import Stat
 from jffs2tx.image import Image
 from jffs2tx.manifest import Entry
 from jffs2tx.ops.extract.branch import Branch
 from jffs2tx.ops.extract.losses import Budget, Losses, check_root
 from jffs2tx.ops.extract.pace import Pace
+from jffs2tx.ops.extract.pick import Pick
 from jffs2tx.progress import ProgressCallback
 from jffs2tx.tree import entry_of
 
@@ -45,15 +47,23 @@ _TOLERATED = {
 _NODE_BITS = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
 
 
-def extract(image: Image, *, output: Path, max_bytes: int | None = None, progress: ProgressCallback | None) -> dict:
+def extract(
+    image: Image,
+    *,
+    output: Path,
+    max_bytes: int | None = None,
+    reading: Reading = Reading.REPORT,
+    progress: ProgressCallback | None,
+) -> dict:
     """Writes the whole tree to output, which must not exist or be empty. max_bytes: of content, holes included; what
-    would go beyond is left out (losses.Budget has the default).
+    would go beyond is left out (losses.Budget has the default). reading: what comes out of damaged files.
 
     `extracted`: how many names came out; Losses.facts has the rest. Raises Exists, NotADirectory, OSError.
     """
     losses = Losses()
     with image.fs() as fs, _new_directory(output) as root, Branch(root) as branch:
-        writer = _Writer(fs, branch, losses, Budget(image, max_bytes), Pace(fs, "extract", progress))
+        pick = Pick(fs, losses, reading)
+        writer = _Writer(pick, branch, Budget(image, max_bytes), Pace(fs, "extract", progress))
         writer.write()
     return losses.facts(writer.count)
 
@@ -76,28 +86,27 @@ def _new_directory(output: Path) -> Iterator[int]:
 
 
 class _Writer:
-    def __init__(self, fs: FileSystem, branch: Branch, losses: Losses, budget: Budget, pace: Pace) -> None:
-        self.fs = fs
+    def __init__(self, pick: Pick, branch: Branch, budget: Budget, pace: Pace) -> None:
+        self.pick = pick
+        self.fs = pick.fs
         self.branch = branch
-        self.losses = losses
+        self.losses = pick.losses
         self.budget = budget
         self.pace = pace
         self.count = 0
         self._made: dict[int, bytes] = {}  # by inode number: the first path
-        self._failed: dict[int, Jffs2txError] = {}  # by inode number
         self._directories: dict[bytes, int] = {}  # inode numbers by path, parents first
         self._entered: set[int] = set()  # their inode numbers
 
     def write(self) -> None:
         """Parents first; directories get their metadata when all below them is there, the deepest first."""
-        for path, status in self.fs.walk(onerror=self.losses.add):
+        for path, status in self.pick.walk():
             if path and path.rpartition(b"/")[0] not in self._directories:
                 continue  # its parent could not be made, and that was told
             try:
                 self.count += self._tolerant(path, status.type, "was not made", self._make, path, status)
             except Jffs2txError as error:
-                self._failed[status.ino] = error
-                self.losses.add(path, error)
+                self.pick.failed(path, status, error)
         for path, ino in reversed(self._directories.items()):
             try:
                 self._tolerant(path, "dir", "did not get its metadata", self._finish_directory, path, ino)
@@ -105,7 +114,7 @@ class _Writer:
                 self.losses.add(path, error)
 
     def _finish_directory(self, path: bytes, ino: int) -> None:
-        entry = entry_of(self.fs, path, self.fs.stat_ino(ino))
+        entry = entry_of(self.fs, path, self.fs.stat_ino(ino), skip_broken=True)
         self._set_metadata(entry, self.branch.open(path))
 
     def _tolerant(self, path: bytes, kind: str, failure: str, action: Callable[..., None], *arguments) -> bool:
@@ -124,30 +133,30 @@ class _Writer:
     def _make(self, path: bytes, status: Stat) -> None:
         """Raises what the medium says (Jffs2txError) or the host (OSError)."""
         ino = status.ino
-        if ino in self._failed:
-            raise self._failed[ino]
+        self.pick.check(ino)
         check_root(path, status)
         if status.type == "dir":
-            self._make_directory(path, ino)
+            self._make_directory(path, status)
         elif ino in self._made:
             self._make_link(path, self._made[ino])
         else:
-            entry = entry_of(self.fs, path, status)
+            entry = self.pick.entry(path, status)
             self.budget.take(entry.size + sum(map(len, entry.xattrs.values())))
             makers = {"file": self._make_file, "link": self._make_symlink}
             makers.get(status.type, self._make_special)(entry, ino, self.branch.open(entry.parent))
             self._made[ino] = path
 
-    def _make_directory(self, path: bytes, ino: int) -> None:
+    def _make_directory(self, path: bytes, status: Stat) -> None:
         parent, _, name = path.rpartition(b"/")
-        if ino in self._entered:
+        if status.ino in self._entered:
             raise Corrupt("is a further name of a directory, which a file system cannot have")
         if path.count(b"/") >= DEPTH_MAX:
             raise LimitError(f"lies in more than {DEPTH_MAX} directories")
         if path:
             os.mkdir(name, 0o700, dir_fd=self.branch.open(parent))
-        self._directories[path] = ino
-        self._entered.add(ino)
+        self.pick.entry(path, status)
+        self._directories[path] = status.ino
+        self._entered.add(status.ino)
 
     def _make_link(self, path: bytes, first: bytes) -> None:
         there, _, old = first.rpartition(b"/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from jffs2tx.damage import Damage, reason_of
 from jffs2tx.errors import Corrupt, Jffs2txError, LimitError, printable
 from jffs2tx.filesystem import Stat
 from jffs2tx.image import Image
@@ -25,24 +26,32 @@ _WORDS = {
 
 
 class Losses:
+    """`damage`: each damaged place. Beside it what did not come out: the medium cannot give it, or this user may not
+    make it, or this host does not take it.
+    """
+
     def __init__(self) -> None:
+        self.damage: list[Damage] = []
         self._unreadable: list[tuple[bytes, str]] = []
         self._omitted: list[tuple[bytes, str]] = []
 
     def add(self, path: bytes, error: Jffs2txError) -> None:
         """Something that cannot be read, or is refused. Fits as walk()'s onerror."""
-        self._unreadable.append((path, str(error).removeprefix(f"{error.path}: ")))
+        self._unreadable.append((path, reason_of(error)))
 
     def omit(self, path: bytes, kind: str, failure: str, reason: str) -> None:
         """Something that this user may not make or set, or this host does not take."""
         self._omitted.append((path, f"{_WORDS[kind]} {failure}: {reason}"))
 
     def facts(self, extracted: int) -> dict:
-        """`unreadable`, `omitted`: each path with its reason; `summary`: of what was omitted one line for each kind."""
+        """`unreadable`, `omitted`: each path with its reason; `damaged`: Damage.facts; `summary`: of what was omitted
+        one line for each kind.
+        """
         counts = Counter(what for _, what in self._omitted)
         return {
             "extracted": extracted,
             "unreadable": [_fact(*one) for one in self._unreadable],
+            "damaged": [one.facts() for one in self.damage],
             "omitted": [_fact(*one) for one in self._omitted],
             "summary": [f"{what} ({count} times)" if count > 1 else what for what, count in sorted(counts.items())],
         }
