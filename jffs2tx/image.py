@@ -124,7 +124,7 @@ def open_image(
     the part of the file that holds the file system, OOB included. partitions is the board's table, or the name of a
     file with it (jffs2tx.partitions), and partition one of its names: an offset and a length as well. What is not given
     is found by evidence, or guessed and said in `guesses`. Raises GeometryError where what is given contradicts the
-    target, FormatError where it is no JFFS2, Refused where it is neither file nor MTD device or is to be written and the
+    target, FormatError where it is no JFFS2, Refused where it is neither file nor MTD device or is written and the
     evidence does not show which part of it, Busy where it is mounted read-write or another process writes to it.
     Mounted read-only, it is live
     (Flash.live).
