@@ -45,6 +45,10 @@ test: setup-test lint mutants ## every test, the kernel lab's included
 	$(PYTHON) -m pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 	$(PYTHON) -m pytest -m lab -n $(JOBS) --dist loadfile $(PYTEST_ARGS) || [ $$? = 5 ]
 
+.PHONY: evidence
+evidence: setup-test ## thousands of random media: what is told apart, left in doubt, merged and written to
+	nice $(PYTHON) -m tests.evidence 4000
+
 .PHONY: cut
 cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states
 	$(PYTHON) -m tests.cut --all -j $(JOBS)

@@ -25,8 +25,24 @@ const uint8_t *jx_peek(const struct jx_span *s, uint32_t ofs, uint32_t n, uint8_
 
 /* ---- sightings ------------------------------------------------------------------- */
 
+/* Cleanmarkers or padding in a row, which no file system has, are one sighting: so there are no more than the medium's size
+ * allows of nodes that say something. */
+static int joins_last(struct survey *v, const struct sighting *one)
+{
+    struct sighting *last = v->count ? &v->seen[v->count - 1] : NULL;
+    if (!last || last->ino || last->type != one->type || last->class != one->class || jx_pad4(last->end) != one->at)
+        return 0;
+    if (one->type != JX_NODE_CLEANMARKER && one->type != JX_NODE_PADDING)
+        return 0;
+    last->end = one->end;
+    last->more++;
+    return 1;
+}
+
 static int note(struct survey *v, const struct sighting *one)
 {
+    if (joins_last(v, one))
+        return JX_OK;
     if (v->count == v->capacity) {
         uint32_t capacity = v->capacity ? v->capacity + v->capacity / 2 : 1024;
         struct sighting *seen = realloc(v->seen, (size_t)capacity * sizeof(*seen));
@@ -224,7 +240,8 @@ static void tell(struct survey *v, uint32_t from, uint32_t to, struct jx_found *
     f->big = v->seen[from].class & 1 ? JX_BIG : JX_LITTLE;
     f->nodes = to - from;
     for (uint32_t i = from; i < to; i++) {
-        f->cleanmarkers += v->seen[i].type == JX_NODE_CLEANMARKER;
+        f->nodes += v->seen[i].more;
+        f->cleanmarkers += v->seen[i].type == JX_NODE_CLEANMARKER ? 1 + v->seen[i].more : 0;
         f->tags += v->seen[i].type == JX_NODE_TAG;
         if (v->seen[i].end > f->end)
             f->end = v->seen[i].end;

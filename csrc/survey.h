@@ -19,6 +19,7 @@ struct sighting {
     uint32_t isize, offset, dsize; /* inode node */
     uint16_t type;         /* ACCURATE set */
     uint8_t class;         /* place within a word, and byte order */
+    uint32_t more;         /* of its type, without a key, that follow it without a gap and are not listed */
     uint8_t obsolete;
     uint8_t kind;          /* file type as in a mode, shifted by 12: of the inode, or of what the dirent names; 0: unknown */
 };

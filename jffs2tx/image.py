@@ -16,7 +16,7 @@ from jffs2tx.device import Flash, Geometry, Oob
 from jffs2tx.errors import Busy, GeometryError, InvalidValue, IsADirectory, Refused
 from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
-from jffs2tx.geometry import Given, check_erase_size_shown, check_page_size, find_geometry
+from jffs2tx.geometry import Given, check_layout, check_page_size, check_shown, find_geometry
 from jffs2tx.locate import Location, check_aligned, check_window, locate, locate_partition
 from jffs2tx.mounts import MTD_BLOCK_MAJOR
 from jffs2tx.oob import SIZE_MAX_BYTES, Dump, find_dump
@@ -116,22 +116,23 @@ def open_image(
     length: int | None = None,
     partitions: str | None = None,
     partition: str | None = None,
+    nor: bool = False,
 ) -> Image:
     """A target as a flash; sizes in bytes.
 
-    An MTD device is what the kernel says. An image file is a page-programmed NAND with page_size, else bit-writable
-    NOR; with oob_size it is a dump of a NAND that has so many bytes of OOB behind each page. offset and length are of
+    An MTD device is what the kernel says. An image file is a page-programmed NAND with page_size, bit-writable NOR with
+    nor; with oob_size it is a dump of a NAND that has so many bytes of OOB behind each page. offset and length are of
     the part of the file that holds the file system, OOB included. partitions is the board's table, or the name of a
     file with it (jffs2tx.partitions), and partition one of its names: an offset and a length as well. What is not given
-    is found by evidence, or guessed and said in `guesses`. Raises GeometryError where what is given contradicts the
-    target, FormatError where it is no JFFS2, Refused where it is neither file nor MTD device or is written and the
-    evidence does not show which part of it, Busy where it is mounted read-write or another process writes to it.
-    Mounted read-only, it is live
-    (Flash.live).
+    is found by evidence, or guessed and said in `guesses`; what is to be written needs evidence or an option. Raises
+    GeometryError where what is given contradicts the target, or does not say enough to write to it; FormatError where
+    it is no JFFS2; Refused where it is neither file nor MTD device, or is to be written and the evidence does not show
+    which part of it; Busy where it is mounted read-write or another process writes to it. Mounted read-only, it is
+    live (Flash.live).
     """
     path = os.fspath(target)
     mode = os.stat(path).st_mode
-    given = Given(erase_size, page_size, device_size, subpage_size)
+    given = Given(erase_size, page_size, device_size, subpage_size, nor)
     if stat.S_ISCHR(mode):
         if oob_size is not None:
             raise GeometryError("is a device; the size of the OOB is said of a dump in a file", path=path)
@@ -141,6 +142,8 @@ def open_image(
     if (partitions is not None and (offset, length) != (None, None)) or (partition and partitions is None):
         raise InvalidValue("--partition goes with --partitions, which say the offset and the length", path=path)
     check_page_size(path, page_size)
+    if nor and (page_size is not None or oob_size is not None):
+        raise GeometryError("NOR has neither pages nor OOB", path=path)
     guesses: list[str] = []
     with ExitStack() as undo:
         file = undo.enter_context(_open_file(path, writable))
@@ -149,15 +152,18 @@ def open_image(
         )
         if writable:
             location.check_writable(path)
+        said = given
         if dump:
             given = Given(erase_size, dump.page_size, device_size, subpage_size)
         view = location.view
         if given.device is None and location.to_file_end and (location.device_size or 0) > view.size:
             given = replace(given, device=location.device_size)
         geometry = find_geometry(path, view.size, seen, given, guesses)
+        if dump and seen.is_certain:
+            check_layout(path, dump.page_size, said, geometry.erase_size, guesses, writable)
         check_aligned(path, location.partition, geometry.erase_size)
-        if writable and given.erase is None:
-            check_erase_size_shown(path, seen, geometry.erase_size)
+        if writable:
+            check_shown(path, seen, given, geometry.erase_size)
         order = find_endian(path, seen, guesses, endian)
         room = location.room
         if geometry.size < view.size:  # the kernel leaves out what is no whole eraseblock
@@ -220,7 +226,7 @@ def _look(
             location = locate_partition(path, view, chosen, guesses)
         else:
             _check_size(path, view.size)
-            location = locate(path, view, offset, length, guesses)
+            location = locate(path, view, offset, length, guesses, dump)
         return location.closed(), dump, probe(location.view, dump)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from jffs2tx.diagnosis import MAGICS, is_loader_text, known_format, why_nothing
 from jffs2tx.errors import FormatError, GeometryError, Refused
+from jffs2tx.geometry import usual_erase_size
+from jffs2tx.oob import Dump
 from jffs2tx.partitions import Partition
 from jffs2tx.probe import probe
 from jffs2tx.progress import exact_size
@@ -61,8 +63,13 @@ class Location:
             raise Refused(self.why_not, path=path)
 
 
-def locate(path: str, view: View, offset: int | None, length: int | None, guesses: list[str]) -> Location:
-    """view: from offset on, or the whole file; with length so much of it. Raises FormatError, GeometryError."""
+def locate(
+    path: str, view: View, offset: int | None, length: int | None, guesses: list[str], dump: Dump | None = None
+) -> Location:
+    """view: from offset on, or the whole file; with length so much of it. dump: where marks of bad blocks are.
+
+    Raises FormatError, GeometryError.
+    """
     finds = view.locate() if view.size else []
     parts = [_part(view, found) for found in finds]
     whole = len(view.content)
@@ -73,13 +80,13 @@ def locate(path: str, view: View, offset: int | None, length: int | None, guesse
             guesses.append(f"{_listed(parts)} in the length that is given are read as one")
         sureness = "guessed" if length is None else "given"
         return Location(view, tuple(parts), sureness, view.offset + view.length == whole)
-    start, end = _extent(view, finds)
+    start, end = _extent(view, finds, dump)
     if offset is not None and start:
         raise FormatError(f"no JFFS2 starts at {offset:#x}: {_listed(parts)}", path=path)
     used = View(view.content, view.place(start), _raw_length(view, start, end), view.page_size, view.oob_size)
     if not (used.offset == 0 and used.length == whole):
         guesses.append(_said(view, used, parts, offset))
-    strays = _strays(view, finds[0], start, end)
+    strays = _strays(view, finds[0], start, end, dump)
     guesses += strays
     if finds[0].doubt_at:
         guesses.append(f"it is read as one file system; {_doubt(view, finds[0])}")
@@ -198,11 +205,12 @@ def _said(view: View, used: View, parts: list[Part], offset: int | None) -> str:
     return f"JFFS2 at {used.offset:#x}, {exact_size(used.length)}, in a file of {exact_size(len(view.content))}"
 
 
-def _strays(view: View, first: Found, start: int, end: int) -> list[str]:
+def _strays(view: View, first: Found, start: int, end: int, dump: Dump | None) -> list[str]:
     """What has no node and is taken for the file system's own all the same, at either end of it."""
     taken = "is taken for eraseblocks that a power cut left"
     said = []
-    used, foreign = view.first_used(start), view.first_used(first.end + -(first.end - start) % _grid(first))
+    used = view.first_used(start)
+    foreign = _first_used(view, first.end + -(first.end - start) % _grid(first), first, dump)
     if first.start - used >= _grid(first):
         said.append(f"what stands at {view.place(used):#x}, before the first node, {taken}")
     if end - foreign >= _grid(first):
@@ -234,19 +242,36 @@ def _raw_length(view: View, start: int, end: int) -> int:
 # ---- where the first one starts and ends -----------------------------------------------------------------------------
 
 
-def _extent(view: View, finds: list[Found]) -> tuple[int, int]:
+def _extent(view: View, finds: list[Found], dump: Dump | None) -> tuple[int, int]:
     """(start, end) of the first file system, in bytes of data: with what of the file can only be its own."""
     first, grid = finds[0], _grid(finds[0])
     start = _start(view, first)
     limit = finds[1].start if len(finds) > 1 else view.size
     end = min(start + -(-(first.end - start) // grid) * grid, limit)
-    foreign = view.first_used(end)
+    foreign = _first_used(view, end, first, dump)
     if first.extent and start == first.extent[0]:
         extent_end = start + first.extent[1]
         return start, limit if foreign >= limit == view.size else min(extent_end, view.size)
     if foreign >= limit or (limit == view.size and _is_its_end(view, foreign, start, first)):
         return start, limit
     return start, max(end, start + (foreign - start) // grid * grid)
+
+
+def _first_used(view: View, at: int, first: Found, dump: Dump | None) -> int:
+    """The first byte from `at` on that is not 0xFF; what a block holds that is marked bad is nobody's."""
+    used = view.first_used(at)
+    if not dump or dump.oob.bad_at is None:
+        return used
+    block = first.erase_size or dump.apart or usual_erase_size(dump.page_size)
+    while used < view.size and _is_marked_bad(view, used // block * block, dump.oob.bad_at):
+        used = view.first_used(min((used // block + 1) * block, view.size))
+    return used
+
+
+def _is_marked_bad(view: View, block: int, bad_at: int) -> bool:
+    """In its first or second page (nand_block_bad)."""
+    marks = [view.place(block + page * view.page_size) + view.page_size + bad_at for page in (0, 1)]
+    return any(view.content[mark] != 0xFF for mark in marks if mark < view.offset + view.length)
 
 
 def _grid(found: Found) -> int:

@@ -96,3 +96,45 @@ def test_openwrts_mark_in_an_empty_overlay_is_named(tmp_path, size, capsys):
     path.write_bytes(b"\xde\xad\xc0\xde".ljust(size, b"\xff"))
     assert main(["status", str(path)]) == 1
     assert "OpenWrt's end-of-file-system mark" in capsys.readouterr().err
+
+
+def test_a_guess_of_the_flash_is_read_by_and_not_written_by(tmp_path, apply, capsys):
+    """Nothing shows the eraseblock, nor whether it is NOR or NAND."""
+    data = cases.mkfs(tmp_path, MANY, "-e", "128KiB", "-n", size=8 * 128 * KIB)
+    path = tmp_path / "nand.bin"
+    path.write_bytes(data)
+    with open_image(path) as image, image.fs() as fs:
+        assert len(fs.list("/etc")) == len(MANY)
+    assert apply(path) == 1
+    assert "nothing on the medium shows its eraseblock (64 KiB is a guess)" in capsys.readouterr().err
+    assert apply(path, "--erase-size", "128KiB") == 1
+    assert "say --nor, or a NAND's --page-size" in capsys.readouterr().err
+    assert path.read_bytes() == data
+    assert apply(path, "--erase-size", "128KiB", "--page-size", "2048") == 0
+    path.write_bytes(data)
+    assert apply(path, "--erase-size", "128KiB", "--nor") == 0
+
+
+@pytest.mark.parametrize("options", [["-e", "64KiB"], ["-e", "16KiB"]])
+def test_an_image_with_evidence_needs_no_option(tmp_path, apply, options):
+    """Two cleanmarkers show the eraseblock, and that it is NOR."""
+    path = tmp_path / "image"
+    path.write_bytes(cases.mkfs(tmp_path, cases.FEW, *options, size=16 * BLOCK))
+    assert apply(path) == 0
+
+
+def test_nor_has_no_pages(tmp_path, capsys):
+    path = tmp_path / "image"
+    path.write_bytes(cases.mkfs(tmp_path, MANY, "-e", "64KiB", size=16 * BLOCK))
+    assert main(["status", str(path), "--nor", "--page-size", "2048"]) == 1
+    assert "NOR has neither pages nor OOB" in capsys.readouterr().err
+
+
+def test_fewer_than_five_eraseblocks_are_no_file_system_for_linux(tmp_path, new, capsys):
+    path = tmp_path / "four.bin"
+    path.write_bytes(cases.mkfs(tmp_path, {"a": b"1\n"}, "-e", "64KiB", size=4 * BLOCK))
+    assert main(["check", str(path), "-q"]) == 1
+    assert "no-mount" in capsys.readouterr().out
+    assert main(["check", str(path), "-q", "--device-size", "320KiB"]) == 0
+    assert main(["mkfs", str(new), "-o", str(tmp_path / "out"), "--erase-size", "64KiB", "--size", "256KiB"]) == 1
+    assert "less than 5 eraseblocks" in capsys.readouterr().err

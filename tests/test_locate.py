@@ -219,7 +219,7 @@ def test_two_copies_of_one(nor, written):
 @pytest.fixture(scope="module", params=[NOR, NAND], ids=["nor", "nand"])
 def system(request):
     """Of 40 files, 16 KB each, and the options it is opened with."""
-    page = {"page_size": 2048} if request.param is NAND else {}
+    page = {"page_size": 2048, "erase_size": NAND.erase_size} if request.param is NAND else {}
     return built(MANY, replace(request.param, size=2 << 20)), page
 
 
@@ -283,7 +283,10 @@ def test_stray_nodes_of_the_other_byte_order_are_passed_over(nor, written):
 # ---- copies that differ ----------------------------------------------------------------------------------------------
 
 SLOT = 2 << 20
-FLAVOURS_OF_TWO = {"nor": (["-e", "64KiB"], {}), "nand": (["-e", "128KiB", "-n"], {"page_size": 2048})}
+FLAVOURS_OF_TWO = {
+    "nor": (["-e", "64KiB"], {}),
+    "nand": (["-e", "128KiB", "-n"], {"page_size": 2048, "erase_size": 128 * KIB}),
+}
 
 
 def one_build(tmp_path, files, *options):
