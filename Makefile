@@ -8,6 +8,9 @@ SHELL := /bin/bash
 BUILD_PACKAGES := gcc libc6-dev python3-dev python3-venv pkg-config libdeflate-dev liblzo2-dev liblzma-dev
 TEST_PACKAGES := mtd-utils qemu-system-x86 busybox-static cpio kmod linux-source-6.1 gcc-12 make binutils xz-utils bc \
 	libelf1 lzma-alone
+# Other processors: cross compilers, what runs their programs, and what unpacks the sources of the libraries.
+FOREIGN_PACKAGES := gcc-mips-linux-gnu gcc-powerpc-linux-gnu gcc-arm-linux-gnueabi libc6-dev-mips-cross \
+	libc6-dev-powerpc-cross libc6-dev-armel-cross qemu-user-static dpkg-dev
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -34,7 +37,7 @@ $(VENV)/.installed: $(VENV)/.packages pyproject.toml setup_cffi.py $(sort $(wild
 
 .PHONY: setup-test
 setup-test: setup
-	@.ci/packages $(TEST_PACKAGES)
+	@.ci/packages $(TEST_PACKAGES) $(FOREIGN_PACKAGES)
 
 .PHONY: demo
 demo: setup ## upgrades an image of some thousand files, then again with the power cut at many instants
@@ -48,6 +51,10 @@ test: setup-test lint mutants ## every test, the kernel lab's included
 .PHONY: evidence
 evidence: setup-test ## thousands of random media: what is told apart, left in doubt, merged and written to
 	nice $(PYTHON) -m tests.evidence 4000
+
+.PHONY: foreign
+foreign: setup-test ## the engine on MIPS and PowerPC (big-endian) and ARM under QEMU: the same images, byte for byte
+	$(PYTHON) -m pytest tests/test_foreign.py -n $(JOBS) $(PYTEST_ARGS)
 
 .PHONY: cut
 cut: setup ## the power cut at every instant of every canonical transaction: old, new, third states

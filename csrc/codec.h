@@ -34,4 +34,16 @@ static inline void put32(int endian, uint8_t *p, uint32_t value)
     put16(endian, p + (endian == JX_BIG ? 2 : 0), (uint16_t)value);
 }
 
+/* Not of the medium: hashes take their words so on every host. */
+static inline uint64_t get_le64(const uint8_t *p)
+{
+    return (uint64_t)get32(JX_LITTLE, p + 4) << 32 | get32(JX_LITTLE, p);
+}
+
+static inline void put_le64(uint8_t *p, uint64_t v)
+{
+    put32(JX_LITTLE, p, (uint32_t)v);
+    put32(JX_LITTLE, p + 4, (uint32_t)(v >> 32));
+}
+
 #endif

@@ -1,12 +1,13 @@
 /* digest.c: one number for a whole tree, so that two trees compare in one step. */
 #include <stdlib.h>
 #include <string.h>
+#include "codec.h"
 #include "fs.h"
 
 #define READ_BYTES 65536u /* a multiple of PAGE_BYTES; holds the longest value of an attribute */
 #define PAGE_BYTES 4096u
 
-/* Two multiply-xor lanes over 8-byte words; not for adversaries. */
+/* Two multiply-xor lanes over 8-byte words, little-endian on every host; not for adversaries. */
 struct hash { uint64_t a, b; };
 
 static void hash_word(struct hash *h, uint64_t w)
@@ -21,15 +22,12 @@ static void hash_bytes(struct hash *h, const void *data, uint32_t len)
 {
     const uint8_t *p = data;
     hash_word(h, len);
-    for (; len >= 8; p += 8, len -= 8) {
-        uint64_t w;
-        memcpy(&w, p, 8);
-        hash_word(h, w);
-    }
+    for (; len >= 8; p += 8, len -= 8)
+        hash_word(h, get_le64(p));
     if (len) {
-        uint64_t w = 0;
-        memcpy(&w, p, len);
-        hash_word(h, w);
+        uint8_t tail[8] = {0};
+        memcpy(tail, p, len);
+        hash_word(h, get_le64(tail));
     }
 }
 
@@ -268,8 +266,8 @@ int jx_digest(jx_fs *fs, const struct jx_known_contents *known, uint8_t out[16])
     w.first_met = calloc(fs->inode_count, sizeof(*w.first_met));
     w.stack = malloc(((size_t)fs->inode_count + 1) * 2 * sizeof(*w.stack));
     int err = w.buf && w.data && w.seen && w.errs && w.first_met && w.stack ? walk(&w) : JX_ENOMEM;
-    memcpy(out, &w.hash.a, 8);
-    memcpy(out + 8, &w.hash.b, 8);
+    put_le64(out, w.hash.a);
+    put_le64(out + 8, w.hash.b);
     free(w.buf);
     free(w.data);
     free(w.seen);

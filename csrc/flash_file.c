@@ -39,7 +39,7 @@ static int write_ff(int fd, uint64_t off, uint64_t len)
     uint8_t ff[4096];
     memset(ff, 0xff, sizeof ff);
     while (len) {
-        uint64_t part = len < sizeof ff ? len : sizeof ff;
+        size_t part = len < sizeof ff ? (size_t)len : sizeof ff;
         int err = jx_write_all(fd, ff, part, off);
         if (err)
             return err;
@@ -52,22 +52,26 @@ static int write_ff(int fd, uint64_t off, uint64_t len)
 /* Bytes before the device in its first mapped page. */
 static size_t lead(const struct file *f) { return (size_t)(f->start % (uint64_t)sysconf(_SC_PAGESIZE)); }
 
+/* Bytes to map for len bytes of data. */
+static uint64_t mapping(const struct file *f, uint32_t len) { return lead(f) + jx_span_place(&f->mapped, len); }
+
 static void unmap(struct file *f)
 {
     if (f->mapped.bytes)
-        munmap((void *)((uintptr_t)f->mapped.bytes - lead(f)), lead(f) + jx_span_place(&f->mapped, f->mapped.bytes_len));
+        munmap((void *)((uintptr_t)f->mapped.bytes - lead(f)), (size_t)mapping(f, f->mapped.bytes_len));
     f->mapped.bytes = NULL;
     f->mapped.bytes_len = 0;
 }
 
-/* len bytes of data, and the OOB among them. */
+/* len bytes of data, and the OOB among them: together they may be more than a 32-bit process can map. */
 static int map(struct file *f, uint32_t len)
 {
     unmap(f);
     if (len == 0)
         return JX_OK;
-    uint8_t *p = mmap(NULL, lead(f) + jx_span_place(&f->mapped, len), PROT_READ, MAP_SHARED, f->fd,
-                      (off_t)(f->start - lead(f)));
+    if (mapping(f, len) > SIZE_MAX)
+        return JX_ENOMEM;
+    uint8_t *p = mmap(NULL, (size_t)mapping(f, len), PROT_READ, MAP_SHARED, f->fd, (off_t)(f->start - lead(f)));
     if (p == MAP_FAILED)
         return errno == ENOMEM ? JX_ENOMEM : JX_EIO;
     f->mapped.bytes = p + lead(f);

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "codec.h"
 #include "flash_memory.h"
 
 #define LANES 8u
@@ -13,12 +14,6 @@
 static const uint64_t odd_a = 0x9e3779b97f4a7c15u, odd_b = 0xc2b2ae3d27d4eb4fu;
 
 static inline uint64_t rotl(uint64_t x, unsigned n) { return x << n | x >> (64 - n); }
-
-static inline uint64_t load_le64(const uint8_t *p)
-{
-    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 |
-           (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
-}
 
 /* The finalizer of SplitMix64: a bijection in which each bit depends on each. */
 uint64_t jx_hash_mix(uint64_t x)
@@ -31,7 +26,7 @@ uint64_t jx_hash_mix(uint64_t x)
 static inline void stripe(uint64_t lane[LANES], const uint8_t *p)
 {
     for (unsigned i = 0; i < LANES; i++)
-        lane[i] = rotl((lane[i] ^ load_le64(p + 8 * i)) * odd_a, 29);
+        lane[i] = rotl((lane[i] ^ get_le64(p + 8 * i)) * odd_a, 29);
 }
 
 void jx_hash_bytes(const uint8_t *p, size_t len, uint64_t seed, uint64_t out[2])
@@ -126,7 +121,7 @@ int jx_flash_hash(jx_flash *f, uint8_t out[16])
         jx_memory_hash(m, hash);
     else
         err = hash_device(f, hash);
-    for (unsigned i = 0; !err && i < 16; i++)
-        out[i] = (uint8_t)(hash[i / 8] >> (i % 8 * 8));
+    for (unsigned i = 0; !err && i < 2; i++)
+        put_le64(out + 8 * i, hash[i]);
     return err;
 }

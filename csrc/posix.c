@@ -7,7 +7,7 @@
 #include "jffs2tx.h"
 #include "posix.h"
 
-int jx_write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
+int jx_write_all(int fd, const uint8_t *p, size_t len, uint64_t off)
 {
     while (len) {
         ssize_t done = pwrite(fd, p, len, (off_t)off);
@@ -17,7 +17,7 @@ int jx_write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
             return JX_EIO;
         p += done;
         off += (uint64_t)done;
-        len -= (uint64_t)done;
+        len -= (size_t)done;
     }
     return JX_OK;
 }

@@ -62,6 +62,10 @@ class Reader:
     name_max_bytes: int = 254
     #: Finds files behind a symbolic link to a directory.
     follows_directory_symlinks: bool = True
+    #: Resolves a symbolic link from the newest dirent of its inode, even in a dead or unreached directory.
+    links_by_newest_dirent: bool = False
+    #: The row that promises more of the same reader, to be named by a user who knows that it is true.
+    narrower: str | None = None
     #: Beside the views: what must be given for them, or what is worse than they say. By strategy.
     notes: dict[Strategy, str] = field(default_factory=dict, hash=False)
 
@@ -82,6 +86,7 @@ _TABLE = (
         _ALL_BUT_SEAL,
         summary=None,
         empty_scan_bytes=1024,
+        narrower="linux-summary",
         notes={Strategy.SEAL: "a kernel without summary support"},
     ),
     Reader("linux-summary", "Linux from 4.5 with CONFIG_JFFS2_SUMMARY", _ALL, summary=True, empty_scan_bytes=1024),
@@ -103,6 +108,7 @@ _TABLE = (
         empty_scan_bytes=1024,
         name_max_bytes=_UBOOT_NAME_MAX_BYTES,
         follows_directory_symlinks=False,
+        links_by_newest_dirent=True,
         notes=_MIXED,
     ),
     Reader(
@@ -115,6 +121,7 @@ _TABLE = (
         empty_scan_bytes=1024,
         name_max_bytes=_UBOOT_NAME_MAX_BYTES,
         follows_directory_symlinks=False,
+        links_by_newest_dirent=True,
     ),
     Reader(
         "u-boot-2008",
@@ -123,6 +130,7 @@ _TABLE = (
         xattr=True,
         name_max_bytes=_UBOOT_NAME_MAX_BYTES,
         follows_directory_symlinks=False,
+        links_by_newest_dirent=True,
     ),
     Reader("barebox", "barebox", _ALL_BUT_SEAL, empty_scan_bytes=1024, notes=_MIXED),
     Reader("rtems", "RTEMS", _ALL_BUT_SEAL, empty_scan_bytes=1024, notes=_MIXED),
@@ -140,7 +148,13 @@ _TABLE = (
 
 def _with_xattr(reader: Reader) -> Reader:
     """The same kernel, known to have been built with CONFIG_JFFS2_FS_XATTR."""
-    return replace(reader, name=f"{reader.name}+xattr", description=f"{reader.description}, with xattrs", xattr=True)
+    return replace(
+        reader,
+        name=f"{reader.name}+xattr",
+        description=f"{reader.description}, with xattrs",
+        xattr=True,
+        narrower=f"{reader.narrower}+xattr" if reader.narrower else None,
+    )
 
 
 _LINUX_WITH_XATTR = (_with_xattr(reader) for reader in _TABLE if reader.name.startswith("linux"))
