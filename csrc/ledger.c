@@ -56,20 +56,19 @@ static uint8_t *kinds_of(const struct jx_fs *fs)
 
 /* What stands around a block. */
 struct around {
-    uint8_t first;       /* the first kind on the flash that is not erased */
+    uint8_t first, last; /* the first and the last kind on the flash that are not erased */
     uint8_t left, right; /* the nearest that are not erased; NOTHING: the flash ends */
     int ours_before, ours_after;
 };
 
-/* An erased block belongs to what stands on both sides; after the last block, to a flash whose content is all ours from the
- * first block on. */
+/* An erased block belongs to what is on both sides of it. Before the first content and after the last it belongs to a flash
+ * whose content begins and ends with ours: the kernel may well begin at the last block. */
 static int is_room(const struct jx_flash *flash, const struct around *a)
 {
     if (flash->extent == JX_EXTENT_KNOWN || JX_MUTANT(any_erased_taken))
         return 1;
-    if (a->left == NOTHING)
-        return a->right == NOTHING;
-    return a->left == OURS && (a->right == OURS || (a->right == NOTHING && a->first == OURS));
+    int all_ours = a->first == a->last && (a->first == OURS || a->first == NOTHING);
+    return a->left == NOTHING || a->right == NOTHING ? all_ours : a->left == OURS && a->right == OURS;
 }
 
 /* What nothing identifies may be what a power cut left of our own block, while a transaction of ours waits. */
@@ -92,10 +91,15 @@ static int may_write(const struct jx_flash *flash, uint8_t kind, const struct ar
 
 static void sweep(struct jx_fs *fs, const uint8_t *kinds, uint8_t *held)
 {
-    struct around a = {NOTHING, NOTHING, NOTHING, 0, 0};
+    struct around a = {.first = NOTHING};
     uint32_t last_ours = 0, next = 0, size = fs->flash->geo.erase_size_bytes;
-    for (uint32_t b = 0; b < fs->block_count; b++)
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        if (kinds[b] == EMPTY || kinds[b] == NOTHING)
+            continue;
         last_ours = kinds[b] == OURS ? b : last_ours;
+        a.first = a.first == NOTHING ? kinds[b] : a.first;
+        a.last = kinds[b];
+    }
     for (uint32_t b = 0; b < fs->block_count; b++) {
         for (next = next > b ? next : b + 1; next < fs->block_count && (kinds[next] == EMPTY || kinds[next] == NOTHING);)
             next++;
@@ -105,7 +109,6 @@ static void sweep(struct jx_fs *fs, const uint8_t *kinds, uint8_t *held)
         if (kinds[b] == EMPTY || kinds[b] == NOTHING)
             continue;
         a.left = kinds[b];
-        a.first = a.first == NOTHING ? kinds[b] : a.first;
         a.ours_before |= kinds[b] == OURS;
     }
 }

@@ -55,8 +55,8 @@ def test_erased_flash_beside_something_else_is_held():
         refuses(flash, 5)
     with medium(UNKNOWN, TREE) as flash:
         assert held(flash) == [0, *rest(flash, UNKNOWN, TREE)]
-    with medium(ERASED, TREE, LATER) as flash:
-        assert held(flash) == [0]
+    with medium(ERASED, ERASED, TREE) as flash:  # the kernel may begin anywhere
+        assert held(flash) == []
 
 
 def test_where_the_extent_is_known_erased_flash_is_room_and_the_unknown_is_held():
