@@ -48,6 +48,10 @@ test: setup-test lint mutants ## every test, the kernel lab's included
 	$(PYTHON) -m pytest -m "not lab" -n $(JOBS) $(PYTEST_ARGS)
 	$(PYTHON) -m pytest -m lab -n $(JOBS) --dist loadfile $(PYTEST_ARGS) || [ $$? = 5 ]
 
+.PHONY: evidence
+evidence: setup-test ## thousands of random media: what is told apart, left in doubt, merged and written to
+	nice $(PYTHON) -m tests.evidence 4000
+
 .PHONY: foreign
 foreign: setup-test ## the engine on MIPS and PowerPC (big-endian) and ARM under QEMU: the same images, byte for byte
 	$(PYTHON) -m pytest tests/test_foreign.py -n $(JOBS) $(PYTEST_ARGS)

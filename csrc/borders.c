@@ -1,23 +1,17 @@
-/* borders.c: where in a file one JFFS2 file system ends and the next begins.
- *
- * An inode's versions number its nodes, so a key (type, inode, version) that stands twice speaks for a border between the
- * two. Two different nodes of one key are of two file systems where that is the rule and not the odd one out. Two equal
- * ones are what a collection leaves that a cut stopped, but of one eraseblock; where more stand again, and as far behind,
- * a copy of the file system does.
+/* borders.c: where in a file one JFFS2 file system ends and the next begins. JFFS2 has neither superblock nor identity: what
+ * tells two file systems from one is what their nodes say of each other. A border is where they contradict each other and no
+ * link is torn. Where something speaks for a border and something against it, both explanations stay: doubt.
  */
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
-#include "flash_rules.h"
 #include "survey.h"
-#include "txn.h"
 
-#define PROBES_MAX 64u /* of the table of keys: where numbers were chosen to collide, some sightings say nothing */
-#define DEVICE_MIN_BLOCKS 5u        /* jffs2_do_fill_super mounts nothing smaller */
-#define COPY_MIN_BYTES (256u << 10) /* apart, where nothing shows eraseblocks */
-#define COPY_MIN_NODES 8u
-#define COPY_PART 4u /* of the first one's nodes, that a copy which was written to since still has in their places */
-#define COPY_TRIALS 8u
+#define COPY_TWINS 8u          /* equal nodes on both sides that are a copy of the system, if they are more than: */
+#define COLLECTED_BLOCKS 2u    /* what an interrupted collection leaves; one block, or two where another waits to be erased */
+#define WEAK_DOUBT 4u          /* contradictions of obsolete nodes */
+#define FINE_GRID_SHOWN 12u    /* quarters of contradictions that a border needs at an eraseblock of less than 64 KiB */
+#define FINE_GRID 32u          /* and where nothing shows the eraseblock */
 
 /* ---- eraseblocks --------------------------------------------------------------------- */
 
@@ -68,273 +62,254 @@ uint32_t jx_block_shown(const struct survey *v, uint32_t from, uint32_t to, uint
     return apart >= GRID_MIN_BYTES && apart >= uncrossed(v, from, to, marker) ? apart : 0;
 }
 
-/* ---- keys that stand twice ----------------------------------------------------------- */
+/* ---- the rule ------------------------------------------------------------------------ */
 
-/* JX_NONE: too many others stand where it belongs. */
-static uint32_t slot_of(const struct survey *v, const struct sighting *one)
-{
-    uint32_t h = one->ino * 0x9e3779b1u ^ one->version * 0x85ebca77u ^ one->type;
-    h = (h ^ h >> 15) * 0x846ca68bu;
-    uint32_t i = (h ^ h >> 16) & v->mask;
-    for (uint32_t probes = 0; probes < PROBES_MAX; probes++, i = (i + 1) & v->mask) {
-        if (v->slots[i] == JX_NONE)
-            return i;
-        const struct sighting *other = &v->seen[v->slots[i]];
-        if (other->ino == one->ino && other->version == one->version && other->type == one->type)
-            return i;
-    }
-    return JX_NONE;
-}
-
-static void pair_up(struct survey *v, uint32_t from, uint32_t to)
-{
-    memset(v->slots, 0xff, ((size_t)v->mask + 1) * sizeof(*v->slots));
-    for (uint32_t i = from; i < to; i++) {
-        struct sighting *one = &v->seen[i];
-        uint32_t slot = one->ino ? slot_of(v, one) : JX_NONE;
-        one->older = slot == JX_NONE ? JX_NONE : v->slots[slot];
-        if (slot != JX_NONE && one->older == JX_NONE)
-            v->slots[slot] = i;
-    }
-}
-
-static int is_twin(const struct survey *v, uint32_t i)
-{
-    return v->seen[i].older != JX_NONE && v->seen[v->seen[i].older].identity == v->seen[i].identity;
-}
-
-static int contradicts(const struct survey *v, uint32_t i)
-{
-    return v->seen[i].older != JX_NONE && v->seen[v->seen[i].older].identity != v->seen[i].identity;
-}
-
-/* Of so many nodes with a key on that side of a border that has fewer. */
-static int is_the_rule(uint32_t conflicts, uint32_t fewer)
-{
-    return (conflicts >= 2 && conflicts >= fewer / 2) || (conflicts >= 8 && conflicts >= fewer / 8);
-}
-
-/* ---- a copy ------------------------------------------------------------------------------ */
-
-static uint32_t apart_of(const struct survey *v, uint32_t twin) { return v->seen[twin].at - v->seen[v->seen[twin].older].at; }
-
-static int by_distance(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* Distances at which twins stand: those of one run differ by less than an eraseblock, as nodes move up where one before
- * them grew. */
-struct run {
-    uint32_t apart; /* the roundest: that of the eraseblocks, if any node kept its place in one */
-    uint32_t count;
-    uint32_t next;
-    uint32_t block; /* bytes */
-};
-
-static struct run run_at(const uint32_t *aparts, uint32_t count, uint32_t i, uint32_t block)
-{
-    struct run run = {.apart = aparts[i], .block = block};
-    for (run.next = i; run.next < count && aparts[run.next] - aparts[i] < block; run.next++) {
-        uint32_t apart = aparts[run.next];
-        if ((apart & -apart) > (run.apart & -run.apart))
-            run.apart = apart;
-    }
-    run.count = run.next - i;
-    return run;
-}
-
-/* Whether i stands about as far behind its twin. */
-static int is_of_run(const struct survey *v, uint32_t i, uint32_t apart, uint32_t block)
-{
-    if (!is_twin(v, i))
-        return 0;
-    uint32_t own = apart_of(v, i);
-    return (own > apart ? own - apart : apart - own) < block;
-}
-
-/* Of the offsets from low to high the multiple of the largest power of two. */
-static uint32_t roundest(uint32_t low, uint32_t high)
-{
-    uint32_t round = high;
-    for (uint32_t bit = 0; bit < 32 && (high >> bit << bit) >= low; bit++)
-        round = high >> bit << bit;
-    return round;
-}
-
-/* The offset of the first eraseblock of a copy that stands so far behind [from, ...). What is erased in front of the first
- * node may be its own: of the places that leaves the roundest one, behind the last node that stands again. */
-static uint32_t border_of(const struct survey *v, uint32_t from, uint32_t to, uint32_t apart, uint32_t block)
-{
-    uint32_t low = v->seen[from].at, high = low + apart, front = 0, again = JX_NONE;
-    for (uint32_t i = from; i < to; i++) {
-        if (!is_of_run(v, i, apart, block) || v->seen[v->seen[i].older].end > high)
-            continue;
-        const struct sighting *one = &v->seen[i], *older = &v->seen[one->older];
-        front = older->end > front ? older->end : front;
-        again = one->at < again ? one->at : again;
-    }
-    low = (low - v->erased < apart ? v->erased : low - apart) + apart;
-    if (apart % GRID_MIN_BYTES) /* all of them moved: no distance tells */
-        return roundest(front, again);
-    return roundest(front > low ? front : low, high);
-}
-
-/* What speaks for a border at index second: pairs over it. */
-struct evidence {
-    uint32_t second;
-    uint32_t left, right;      /* nodes with a key on either side */
-    uint32_t conflicts, twins; /* twins: about as far behind */
-    uint32_t first, end;       /* of those in front: from where to where, absolute */
-    int tagged;                /* a transaction's block stands in front */
-};
-
-static struct evidence weigh(const struct survey *v, uint32_t from, uint32_t to, const struct run *run, uint32_t block,
-                             uint32_t border)
-{
-    struct evidence e = {.second = to, .first = JX_NONE};
-    for (uint32_t i = from; i < to; i++) {
-        const struct sighting *one = &v->seen[i];
-        if (e.second == to && one->at >= border)
-            e.second = i;
-        e.tagged |= e.second == to && one->type == JX_NODE_TAG;
-        if (!one->ino)
-            continue;
-        *(e.second == to ? &e.left : &e.right) += 1;
-        if (one->older == JX_NONE || e.second == to || one->older >= e.second)
-            continue;
-        if (contradicts(v, i)) {
-            e.conflicts++;
-            continue;
-        }
-        if (!is_of_run(v, i, run->apart, block))
-            continue;
-        const struct sighting *older = &v->seen[one->older];
-        e.twins++;
-        e.first = older->at < e.first ? older->at : e.first;
-        e.end = older->end > e.end ? older->end : e.end;
-    }
-    return e;
-}
-
-/* Whether every key in front of the border stands again within as much behind it. */
-static int stands_again(struct survey *v, uint32_t from, uint32_t to, uint32_t second, uint64_t behind)
-{
-    for (uint32_t i = from; i < second; i++)
-        v->seen[i].again = 0;
-    for (uint32_t i = second; i < to && v->seen[i].at < behind; i++)
-        if (v->seen[i].older != JX_NONE && v->seen[i].older < second)
-            v->seen[v->seen[i].older].again = 1;
-    for (uint32_t i = from; i < second; i++)
-        if (v->seen[i].ino && v->seen[i].older == JX_NONE && !v->seen[i].again)
-            return 0;
-    return 1;
-}
-
-/* A sighting, and the offset of its file system's first eraseblock where a copy tells it, else 0. */
+/* One place at which an eraseblock can start, with what speaks for and against a border there. */
 struct place {
-    uint32_t second, border;
+    uint32_t k, at, gap, unknown; /* gap: erased bytes in front of it; unknown: bytes in front that nothing identifies */
+    uint32_t quarters;  /* of contradictions; a twin beyond what a collection leaves counts as one */
+    uint32_t links;     /* that the border would tear */
+    int hard;           /* a known format, or the other byte order, ends what stands in front */
+    int64_t score;      /* of four points for each contradiction */
 };
 
-/* Whether a copy starts at that distance, of which either may have been written to since; where is filled if one can. */
-static int is_copy_at(struct survey *v, uint32_t from, uint32_t to, const struct run *run, struct place *where)
+/* What all places of one run share. */
+struct rule {
+    const struct survey *v;
+    const struct sighting *seen;
+    const struct balance *balance;
+    uint32_t count;
+    uint32_t block, base; /* bytes; base: absolute offset of an eraseblock */
+    int shown;            /* something shows the eraseblock */
+    uint32_t hard;        /* index of the next hard place */
+    uint32_t apart;       /* at which most keys stand again; 0: none do */
+};
+
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+static uint32_t quarters_of(const struct rule *r, const struct balance *b)
 {
-    uint32_t second = from, start, at = border_of(v, from, to, run->apart, run->block);
-    while (second < to && v->seen[second].at < at)
-        second++;
-    uint32_t shown = jx_block_shown(v, from, second, &start);
-    uint32_t block = shown ? shown : uncrossed(v, from, second, v->seen[from].at);
-    uint32_t least = shown || DEVICE_MIN_BLOCKS * block > COPY_MIN_BYTES ? DEVICE_MIN_BLOCKS * block : COPY_MIN_BYTES;
-    if (second == to || run->apart < least)
-        return 0;
-    struct evidence e = weigh(v, from, to, run, block, at);
-    if (e.twins < COPY_MIN_NODES)
-        return 0;
-    *where = (struct place){second, run->apart % GRID_MIN_BYTES ? 0 : at};
-    uint32_t length = e.end - e.first, large = shown || 2 * block > COPY_MIN_BYTES ? 2 * block : COPY_MIN_BYTES;
-    int copied = length > large && e.twins >= e.left / COPY_PART;
-    /* A commit block and its copy may be all there is; an ordinary block and its copy are soon followed by others. */
-    int all_copied = !e.tagged && length <= run->apart / COPY_PART &&
-                     ((e.conflicts && e.twins >= e.left / 2) || stands_again(v, from, to, second, 0ull + at + run->apart));
-    return copied || all_copied || is_the_rule(e.conflicts, e.left < e.right ? e.left : e.right);
+    uint32_t collected = COLLECTED_BLOCKS * larger(r->block, 32768);
+    uint32_t copied = b->twins >= COPY_TWINS && b->twin_bytes > collected ? b->twins : 0;
+    return 4 * (b->contradictions + b->doubles) + copied;
 }
 
-/* Whether a copy starts in [from, to), and where; if not, where the nearest one can. */
-static int is_copied(struct survey *v, uint32_t from, uint32_t to, struct place *where)
+/* At most an eighth of what stands there has lost something. */
+static int is_closed(uint32_t open, uint32_t objects) { return open <= larger(1, objects / 8); }
+
+static int is_border(const struct rule *r, const struct place *p)
 {
-    uint32_t count = 0, most = 0, trials = 0, start, block = jx_block_shown(v, from, to, &start);
-    block = block ? block : USUAL_BLOCK_BYTES;
-    for (uint32_t i = from; i < to; i++)
-        if (is_twin(v, i) && apart_of(v, i) >= DEVICE_MIN_BLOCKS * GRID_MIN_BYTES)
-            v->aparts[count++] = apart_of(v, i);
-    qsort(v->aparts, count, sizeof(*v->aparts), by_distance);
-    for (uint32_t i = 0; i < count;) {
-        struct run run = run_at(v->aparts, count, i, block);
-        i = run.next;
-        most = run.count > most ? run.count : most;
+    const struct balance *b = &r->balance[p->k], *all = &r->balance[r->count];
+    int sound = is_closed(b->open_left, b->objects_left) && is_closed(b->open_right, b->objects_right);
+    int tied = 2ull * p->quarters < b->successions;
+    if (p->hard && 16ull * p->links <= larger(p->quarters, 8))
+        return 1;
+    if (tied)
+        return 0;
+    if (p->quarters >= 8 && 16ull * p->links <= p->quarters && sound)
+        return 1;
+    return p->quarters >= 4 && !p->links && b->open_left + b->open_right == all->open_left;
+}
+
+/* The versions of one side's names in the root all lie below a quarter of the other side's: numbering began again. */
+static int begins_again(const struct balance *b)
+{
+    if (b->root_low_left > b->root_high_left || b->root_low_right > b->root_high_right)
+        return 0;
+    return 4ull * b->root_high_left < b->root_low_right || 4ull * b->root_high_right < b->root_low_left;
+}
+
+static int is_doubtful(const struct rule *r, const struct place *p)
+{
+    const struct balance *b = &r->balance[p->k], *all = &r->balance[r->count];
+    int roots = b->root_names && b->root_names < all->root_names;
+    uint32_t fewer = smaller(b->valid, all->valid - b->valid);
+    if (p->hard)
+        return 1;
+    if (p->quarters >= 4 && 2ull * p->links < p->quarters && 2ull * p->quarters >= b->successions)
+        return 1;
+    if (p->links)
+        return 0;
+    if (b->weak >= WEAK_DOUBT)
+        return 1;
+    if (roots && b->successions <= 1 && (begins_again(b) || p->unknown >= larger(r->block, 32768)))
+        return 1;
+    return roots && b->twins >= 4 && 10ull * b->twins >= 9ull * fewer;
+}
+
+/* ---- the places ------------------------------------------------------------------------ */
+
+/* Bytes from one offset to another in pages that are not erased. */
+static uint32_t not_erased(const struct survey *v, uint32_t from, uint32_t to)
+{
+    uint32_t bytes = 0;
+    for (uint32_t at = jx_align(from, GRID_MIN_BYTES); at < to; at += GRID_MIN_BYTES) {
+        uint32_t end = to - at < GRID_MIN_BYTES ? to : at + GRID_MIN_BYTES;
+        bytes += jx_first_used_in(&v->span, at, end) < end ? GRID_MIN_BYTES : 0;
     }
-    for (uint32_t i = 0; i < count && trials < COPY_TRIALS;) { /* of several copies the next one */
-        struct run run = run_at(v->aparts, count, i, block);
-        i = run.next;
-        if (run.count < COPY_MIN_NODES || run.count < most / COPY_PART)
-            continue;
-        trials++;
-        struct place place = {to, 0};
-        int is_copy = is_copy_at(v, from, to, &run, &place);
-        if (is_copy || where->second == to)
-            *where = place;
-        if (is_copy)
+    return bytes;
+}
+
+static int is_hard(struct rule *r, uint32_t k, int class)
+{
+    const struct hard *hard = r->v->hard;
+    while (r->hard < r->v->hard_count && hard[r->hard].at < r->seen[k - 1].end)
+        r->hard++;
+    for (uint32_t i = r->hard; i < r->v->hard_count && hard[i].at <= r->seen[k].at; i++)
+        if (hard[i].class_only >> class & 1)
             return 1;
-    }
     return 0;
 }
 
-/* ---- another one --------------------------------------------------------------------- */
-
-/* The last sighting in (low, high] that can be the first of an eraseblock; 0: none. */
-static uint32_t border(const struct survey *v, uint32_t from, uint32_t low, uint32_t high)
+/* Where the second of two copies has its first eraseblock; 0: this place does not allow it. */
+static uint32_t copy_start(const struct rule *r, uint32_t k)
 {
-    uint32_t base = v->seen[from].at, grid = uncrossed(v, from, high, base);
-    for (uint32_t i = high; i > low; i--)
-        if ((v->seen[i].at - base) % grid == 0)
-            return i;
-    for (uint32_t i = high; i > low; i--)
-        if (v->seen[i].type == JX_NODE_CLEANMARKER)
-            return i;
-    return 0;
+    uint32_t start = r->seen[0].at + r->apart, low = r->seen[k - 1].end;
+    return r->apart && r->apart % GRID_MIN_BYTES == 0 && start >= low && start <= r->seen[k].at ? start : 0;
 }
 
-/* Whether another starts by what it contradicts, and where: where a copy can if that is among the possible places. */
-static int is_contradicted(const struct survey *v, uint32_t from, uint32_t to, struct place *where)
+static struct place place_at(struct rule *r, uint32_t k)
 {
-    uint32_t low = from, high = JX_NONE, conflicts = 0, left = 0, right = 0;
-    for (uint32_t i = from; i < to; i++) {
-        if (!v->seen[i].ino)
+    const struct balance *b = &r->balance[k], *all = &r->balance[r->count];
+    uint32_t before = r->seen[k - 1].end, at = r->seen[k].at, open = b->open_left + b->open_right;
+    struct place p = {.k = k, .at = at, .gap = at > before ? at - before : 0};
+    p.unknown = p.gap >= GRID_MIN_BYTES ? not_erased(r->v, before, at) : 0;
+    p.gap -= smaller(p.unknown, p.gap);
+    p.quarters = quarters_of(r, b);
+    p.links = open > all->open_left ? open - all->open_left : 0;
+    p.hard = is_hard(r, k, r->seen[k].class & 1);
+    p.score = (int64_t)p.quarters - 4ll * b->residue - 8ll * p.links - 2ll * b->successions;
+    return p;
+}
+
+/* The first node is of the eraseblock that starts here. */
+static int starts_with_content(const struct rule *r, uint32_t k)
+{
+    if (r->seen[k].type == JX_NODE_CLEANMARKER && k + 1 < r->count && r->seen[k + 1].at - r->seen[k].at < r->block)
+        k++;
+    return r->seen[k].ino != 0;
+}
+
+/* Of two places the better one for a border. */
+static int is_better(const struct rule *r, const struct place *p, const struct place *than)
+{
+    uint32_t step = larger(4, r->count / 16);
+    if (p->hard != than->hard)
+        return p->hard;
+    if (p->score != than->score)
+        return p->score > than->score;
+    uint32_t falls = r->balance[p->k].falls / step, others = r->balance[than->k].falls / step;
+    if (falls != others)
+        return falls < others;
+    int copied = copy_start(r, p->k) != 0, other = copy_start(r, than->k) != 0;
+    if (copied != other)
+        return copied;
+    uint32_t empty = (p->gap + p->unknown) / r->block, less_empty = (than->gap + than->unknown) / r->block;
+    if (empty != less_empty)
+        return empty > less_empty;
+    int full = starts_with_content(r, p->k), less_full = starts_with_content(r, than->k);
+    if (full != less_full)
+        return full;
+    uint32_t round = p->at & (0u - p->at), less = than->at & (0u - than->at);
+    return round != less ? round > less : p->gap > than->gap;
+}
+
+struct choice {
+    struct place border, doubt; /* k 0: none */
+};
+
+static void look_at_grid(struct rule *r, uint32_t grid, struct choice *out)
+{
+    uint32_t keyed = r->balance[r->count].keyed;
+    r->hard = 0;
+    for (uint32_t k = 1; k < r->count; k++) {
+        uint32_t in_grid = (r->seen[k].at - r->base) % grid == 0;
+        int known = r->seen[k].at % GRID_MIN_BYTES == 0 && (is_hard(r, k, r->seen[k].class & 1) || copy_start(r, k));
+        if ((!in_grid && !known) || !r->balance[k].keyed || r->balance[k].keyed == keyed)
             continue;
-        int conflict = contradicts(v, i);
-        if (conflict && high == JX_NONE)
-            high = i;
-        *(high == JX_NONE ? &left : &right) += 1;
-        if (conflict && v->seen[i].older < high) {
-            conflicts++;
-            if (v->seen[i].older > low)
-                low = v->seen[i].older;
-        }
+        struct place p = place_at(r, k);
+        int fine = grid < USUAL_BLOCK_BYTES && p.quarters < (r->shown ? FINE_GRID_SHOWN : FINE_GRID);
+        int certain = !fine && is_border(r, &p);
+        struct place *best = certain ? &out->border : &out->doubt;
+        if ((certain || is_doubtful(r, &p)) && (!best->k || is_better(r, &p, best)))
+            *best = p;
     }
-    if (!is_the_rule(conflicts, left < right ? left : right))
-        return 0;
-    if (where->second <= low || where->second > high)
-        *where = (struct place){border(v, from, low, high), 0};
-    return where->second != 0;
 }
 
-uint32_t jx_next_start(struct survey *v, uint32_t from, uint32_t to, uint32_t *border)
+static struct border_evidence evidence(const struct rule *r, const struct place *p, int certain)
 {
-    struct place where = {to, 0};
-    pair_up(v, from, to);
-    if (!is_copied(v, from, to, &where) && !is_contradicted(v, from, to, &where))
-        return to;
-    *border = where.border;
-    return where.second;
+    const struct balance *b = &r->balance[p->k];
+    uint32_t start = copy_start(r, p->k);
+    return (struct border_evidence){.at = p->at, .start = start ? start : p->at, .low = r->seen[p->k - 1].end, .high = p->at, .twins = b->twins, .weak = b->weak,
+                                    .contradictions = b->contradictions + b->doubles, .links = p->links,
+                                    .successions = b->successions, .certain = certain};
+}
+
+/* ---- seams ------------------------------------------------------------------------------- */
+
+/* Nothing ties what stands in front of an empty eraseblock to what stands behind it, and nothing contradicts. */
+static int is_seam(const struct rule *r, uint32_t k, uint32_t last_keyed_end, uint32_t next_keyed)
+{
+    const struct balance *b = &r->balance[k], *all = &r->balance[r->count];
+    uint32_t open = b->open_left + b->open_right;
+    return (r->seen[k].at - r->base) % larger(r->block, USUAL_BLOCK_BYTES) == 0 && b->keyed && b->keyed < all->keyed &&
+           open <= all->open_left && !b->successions && !b->contradictions && !b->twins && next_keyed >= last_keyed_end &&
+           next_keyed - last_keyed_end >= r->block;
+}
+
+/* The part with most nodes between two seams is what may be written. */
+static void find_seams(const struct rule *r, struct jx_found *part)
+{
+    uint32_t from = 0, last = 0, most = 0;
+    part->own_start = 0;
+    part->own_end = 0;
+    for (uint32_t k = 1; k <= r->count; k++) {
+        last = r->seen[k - 1].ino ? r->seen[k - 1].end : last;
+        uint32_t next = k;
+        while (next < r->count && !r->seen[next].ino && next - k < 2)
+            next++;
+        if (k < r->count && !is_seam(r, k, last, next < r->count ? r->seen[next].at : 0))
+            continue;
+        uint32_t nodes = r->balance[k].keyed - r->balance[from].keyed;
+        if (nodes > most) {
+            most = nodes;
+            part->own_start = from ? r->seen[from].at : 0;
+            part->own_end = k < r->count ? last : 0;
+        }
+        from = k;
+    }
+}
+
+int jx_next_border(const struct survey *v, uint32_t from, uint32_t to, uint32_t *second, struct border_evidence *why,
+                   struct jx_found *part)
+{
+    struct run run = {v->seen + from, to - from};
+    struct balance *balance = malloc(((size_t)run.count + 1) * sizeof(*balance));
+    struct rule r = {.v = v, .seen = run.seen, .balance = balance, .count = run.count};
+    struct choice choice = {.border = {.k = 0}};
+    int err = balance ? jx_balance(&run, balance, &r.apart) : JX_ENOMEM;
+    r.block = jx_block_shown(v, from, to, &r.base);
+    r.shown = r.block != 0;
+    if (!r.shown) {
+        r.base = run.seen[0].at % GRID_MIN_BYTES ? run.seen[0].at : 0;
+        r.block = uncrossed(v, from, to, r.base);
+    }
+    uint32_t coarse = larger(r.block, USUAL_BLOCK_BYTES), fine = r.shown ? r.block : GRID_MIN_BYTES;
+    if (!err)
+        look_at_grid(&r, coarse, &choice);
+    if (!err && fine < coarse && !choice.border.k && !choice.doubt.k)
+        look_at_grid(&r, fine, &choice);
+    *why = (struct border_evidence){.at = 0};
+    *second = to;
+    if (!err && choice.border.k) {
+        *second = from + choice.border.k;
+        *why = evidence(&r, &choice.border, 1);
+    } else if (!err && choice.doubt.k) {
+        *why = evidence(&r, &choice.doubt, 0);
+    } else if (!err) {
+        find_seams(&r, part);
+    }
+    free(balance);
+    return err;
 }

@@ -125,7 +125,8 @@ static int find_victims(struct jx_fs *fs, uint32_t **out, uint32_t *count)
         return JX_ENOMEM;
     for (uint32_t b = 0; b < fs->block_count; b++) {
         const struct jx_block *block = &fs->blocks[b];
-        int movable = block->state == JX_B_USED && block->tag != JX_TAG_COMMIT && !block->unreadable_pages && !block->worn;
+        int movable = block->state == JX_B_USED && block->tag != JX_TAG_COMMIT && !block->unreadable_pages && !block->worn &&
+                      !block->held;
         for (uint32_t i = 0; i < block->node_count && movable; i++) {
             const struct jx_node *n = &fs->nodes[block->first_node + i];
             movable = !n->needed || may_move(n);

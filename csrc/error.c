@@ -35,6 +35,7 @@ const char *jx_strerror(int error)
     case JX_EHOST: return "the host cannot read or write the image file (input/output error): its disk is at fault, not the flash";
     case JX_EHOST_FULL: return "the host has no room left for the image file: free some, then try again";
     case JX_ESHORT: return "the image file became shorter while it was in use: let nobody else write to it, then try again";
+    case JX_EHELD: return "the eraseblock is not known to belong to the file system; --length or --partitions would say so";
     default: return "unknown error";
     }
 }

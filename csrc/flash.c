@@ -35,6 +35,7 @@ int jx_flash_new(const struct jx_flash_ops *ops, void *ctx, const struct jx_geom
     f->ops = ops;
     f->ctx = ctx;
     f->geo = *g;
+    f->end = g->size_bytes;
     *out = f;
     return JX_OK;
 }
@@ -44,6 +45,7 @@ void jx_flash_close(jx_flash *f)
     if (!f)
         return;
     f->ops->close(f->ctx);
+    free(f->held);
     free(f);
 }
 
@@ -59,6 +61,27 @@ int jx_flash_is_worn(const struct jx_flash *f, uint32_t off)
         if (f->worn[i] == off)
             return 1;
     return 0;
+}
+
+void jx_flash_hold(struct jx_flash *f, uint8_t *held)
+{
+    free(f->held);
+    f->held = held;
+}
+
+void jx_flash_set_extent(jx_flash *f, int extent, uint32_t start, uint32_t end)
+{
+    f->extent = extent;
+    f->start = start;
+    f->end = end;
+}
+
+int jx_flash_is_beyond_seam(const struct jx_flash *f, uint32_t off) { return off < f->start || off >= f->end; }
+
+/* The last check before every change of the medium. */
+static int is_held(const struct jx_flash *f, uint32_t off)
+{
+    return f->held && f->held[off / f->geo.erase_size_bytes];
 }
 
 void jx_flash_set_live(jx_flash *f, int live) { f->live = live != 0; }
@@ -129,6 +152,8 @@ int jx_flash_prog(struct jx_flash *f, uint32_t off, const void *buf, uint32_t le
         return JX_EFLASH;
     if (len == 0)
         return JX_OK;
+    if (is_held(f, off) || is_held(f, off + len - 1))
+        return JX_EHELD;
     int err = f->ops->prog(f->ctx, off, buf, len);
     if (!err)
         count_program(f, len);
@@ -139,6 +164,8 @@ int jx_flash_erase(struct jx_flash *f, uint32_t off)
 {
     if (!is_block(&f->geo, off))
         return JX_EFLASH;
+    if (is_held(f, off))
+        return JX_EHELD;
     int err = f->ops->erase(f->ctx, off);
     if (!err)
         f->stats.erases++;
@@ -156,6 +183,8 @@ int jx_flash_mark_bad(struct jx_flash *f, uint32_t off)
 {
     if (!is_block(&f->geo, off) || !f->ops->mark_bad)
         return JX_EFLASH;
+    if (is_held(f, off))
+        return JX_EHELD;
     return f->ops->mark_bad(f->ctx, off);
 }
 
@@ -175,6 +204,8 @@ int jx_flash_oob_prog(struct jx_flash *f, uint32_t off, const void *buf, uint32_
         return JX_EFLASH;
     if (len == 0)
         return JX_OK;
+    if (is_held(f, off))
+        return JX_EHELD;
     int err = f->ops->oob_prog(f->ctx, off, buf, len);
     if (!err)
         count_program(f, len);

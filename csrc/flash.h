@@ -53,12 +53,19 @@ struct jx_flash_ops {
 
 #define JX_WORN_MAX 16u
 
+/* jx_recover asks; once the ledger has seen that a transaction of ours waits, what a cut left may be erased. */
+enum jx_recovering { JX_RECOVER_NO = 0, JX_RECOVER_ASKED, JX_RECOVER_PENDING };
+
 struct jx_flash {
     const struct jx_flash_ops *ops;
     void *ctx;
     struct jx_geometry geo;
     struct jx_flash_stats stats; /* counted by the wrappers below */
     int live;                    /* jx_flash_set_live */
+    int extent;                  /* jx_flash_set_extent */
+    uint32_t start, end;
+    int recovering;              /* enum jx_recovering */
+    uint8_t *held;               /* of each eraseblock; NULL: nobody has looked yet */
     uint32_t worn[JX_WORN_MAX], worn_count; /* jx_flash_note_worn: the last ones */
 };
 
@@ -82,6 +89,11 @@ int jx_flash_holds(const struct jx_flash *f, uint32_t off);
  * open, so that what stands there stops nobody a second time. */
 void jx_flash_note_worn(struct jx_flash *f, uint32_t off);
 int jx_flash_is_worn(const struct jx_flash *f, uint32_t off);
+
+/* From now on held[i] says of eraseblock i that erasing, programming and marking it is JX_EHELD. Takes held over. */
+void jx_flash_hold(struct jx_flash *f, uint8_t *held);
+/* Whether the eraseblock at off lies outside what jx_flash_set_extent allows. */
+int jx_flash_is_beyond_seam(const struct jx_flash *f, uint32_t off);
 
 int jx_is_erased(const uint8_t *p, uint32_t len); /* all 0xFF */
 

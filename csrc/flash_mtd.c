@@ -263,7 +263,10 @@ int jx_flash_open_mtd(const char *path, int writable, jx_flash **out)
         mtd_close(m);
         return err;
     }
-    return jx_flash_new(jx_is_nand(&m->geo) ? &nand_ops : &nor_ops, m, &m->geo, out);
+    err = jx_flash_new(jx_is_nand(&m->geo) ? &nand_ops : &nor_ops, m, &m->geo, out);
+    if (!err)
+        jx_flash_set_extent(*out, JX_EXTENT_KNOWN, 0, m->geo.size_bytes); /* the kernel's partition */
+    return err;
 }
 
 #else

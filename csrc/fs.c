@@ -87,6 +87,8 @@ int jx_fs_open(jx_flash *flash, const struct jx_reader *reader, jx_fs **out)
         err = jx_fs_build(fs);
     if (!err)
         err = jx_space_account(fs);
+    if (!err)
+        err = jx_ledger(fs);
     if (err)
         jx_fs_close(fs);
     else

@@ -179,6 +179,12 @@ int jx_need_twins(struct jx_fs *fs);
 /* Whether all that is needed of a block stands, good, in the other one too: 1, 0, or JX_ENOMEM. */
 int jx_stands_in(const struct jx_fs *fs, const struct jx_block *block, const struct jx_block *other);
 
+/* ledger.c */
+/* Which blocks are held: sets state and held of each, and tells the flash. JX_ENOMEM. */
+int jx_ledger(struct jx_fs *fs);
+/* What a block's start says of whose it is; buf holds the block. */
+void jx_ledger_look(struct jx_fs *fs, struct jx_block *block, const uint8_t *buf);
+
 /* space.c */
 int jx_space_account(struct jx_fs *fs);
 uint32_t jx_reserve_blocks(const struct jx_geometry *geo);

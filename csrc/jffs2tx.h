@@ -52,6 +52,7 @@ enum jx_error {
     JX_ELIMIT_XATTR = -29,   /* the numbers of attributes or of their references have */
     JX_ELIMIT_TXID = -30,    /* the numbers of transactions have */
     JX_ESHORT = -26,    /* image file: it became shorter while it was open. No wear */
+    JX_EHELD = -31,     /* the eraseblock is not known to be the file system's: it is neither erased nor programmed */
 };
 
 enum jx_endian { JX_LITTLE = 0, JX_BIG = 1 };
@@ -120,6 +121,15 @@ void jx_flash_close(jx_flash *f);
  * jx_drop_commits, jx_recover and jx_tidy return JX_EBUSY where they would have to, and what a commit leaves to do waits for
  * jx_recover after the reboot. */
 void jx_flash_set_live(jx_flash *f, int live);
+/* How sure it is that the whole flash is one file system's. What is erased at its start, or beside something else, counts as
+ * room only where the extent is known. What nothing identifies is held unless the user gave the extent. */
+enum jx_sureness {
+    JX_EXTENT_GUESSED = 0, /* a file, and what was found in it */
+    JX_EXTENT_KNOWN,       /* a partition of the kernel's, or what a transaction's tag says */
+    JX_EXTENT_GIVEN,       /* by the user: nothing in it is held */
+};
+/* [start, end): what may be written, if nothing else forbids it: the part of the flash on this side of each seam. */
+void jx_flash_set_extent(jx_flash *f, int extent, uint32_t start, uint32_t end);
 int jx_flash_is_live(const jx_flash *f);
 void jx_flash_geometry(const jx_flash *f, struct jx_geometry *out);
 void jx_flash_statistics(const jx_flash *f, struct jx_flash_stats *out);
@@ -434,7 +444,7 @@ const struct jx_node *jx_fs_nodes(const jx_fs *fs);
 const char *jx_fs_names(const jx_fs *fs);
 
 /* What jffs2_scan_eraseblock makes of a block, and what we make of it. */
-enum jx_block_state { JX_B_ERASED = 0, JX_B_FREE, JX_B_USED, JX_B_DIRTY, JX_B_BAD };
+enum jx_block_state { JX_B_ERASED = 0, JX_B_FREE, JX_B_USED, JX_B_DIRTY, JX_B_BAD, JX_B_HELD };
 struct jx_block {
     uint32_t offset;
     uint8_t state;       /* ERASED: 0xFF without cleanmarker; FREE: 0xFF behind one; USED: some node is needed; DIRTY: none is */
@@ -448,6 +458,10 @@ struct jx_block {
     uint32_t txid, sequence; /* of the tag */
     uint8_t worn;            /* cannot be erased, this device handle has found, nor marked bad: never DIRTY, never unfinished */
     uint8_t staged_last;     /* no staging block of its transaction has a higher sequence: a cut may have met it */
+    uint8_t held;            /* not known to be the file system's: state HELD, or USED where nodes in it are needed */
+    uint8_t torn_head;       /* starts with what a cut leaves of a node */
+    uint8_t format;          /* starts with the superblock of another format, which reaches over format_bytes, 0: unsaid */
+    uint64_t format_bytes;
     uint8_t tag_format;      /* of the tag, where there is one */
 };
 uint32_t jx_fs_block_count(const jx_fs *fs);
@@ -455,6 +469,7 @@ const struct jx_block *jx_fs_blocks(const jx_fs *fs);
 
 struct jx_space {
     uint32_t blocks, bad, free, dirty; /* free: erased, with or without cleanmarker; dirty: nothing in them is needed */
+    uint32_t held;                     /* not known to be the file system's: neither erased nor programmed */
     uint32_t reserve;                  /* blocks that must stay (jffs2_calc_trigger_levels: resv_blocks_write + 1) */
     uint64_t needed_bytes;
 };
@@ -607,7 +622,8 @@ struct jx_recovery {
 };
 /* Finishes a committed transaction, clears a staged one; from the medium alone, idempotent, may be cut anywhere. For
  * every boot: where the start of each eraseblock shows that no transaction waits, nothing else is read (but for settled
- * commit blocks, whole). What is dead without a transaction's doing is the kernel's to collect. */
+ * commit blocks, whole). What is dead without a transaction's doing is the kernel's to collect: where no transaction waits
+ * nothing is written. */
 int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
 /* The same by a full scan in any case; and every block in which nothing is needed is erased, whoever left it so. */
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out);
@@ -740,6 +756,14 @@ struct jx_found {
     uint32_t nodes;
     uint32_t cleanmarkers; /* inline ones */
     uint32_t erase_size_bytes; /* as cleanmarkers or summaries say; 0: they do not */
+    uint32_t tags;        /* of our transactions */
+    uint32_t extent_start, extent_bytes; /* of the device, as the newest tag says, if all nodes are in it; 0 bytes: not known */
+    uint32_t own_start, own_end; /* what a seam leaves to be written; 0: from the start, to the end */
+    uint32_t doubt_at;    /* the first node of what may be another file system; 0: this is one */
+    /* Of that place, or of the border in front of this file system: between which two offsets it lies; nodes and roles that
+     * contradict each other over it, equal nodes, contradictions of obsolete nodes, links that it would tear, numbers that
+     * follow each other over it. */
+    uint32_t border_low, border_high, contradictions, twins, weak, links, successions;
 };
 /* The file systems in len bytes, by their nodes, at any offset (with OOB, at whole words); at most max of them, which is
  * not 0, by offset. Time and memory are linear in len for each of them. Count, or JX_ENOMEM, JX_EINVAL. */

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include "codec.h"
 #include "flash_rules.h"
+#include "formats.h"
 #include "survey.h"
+#include "txn.h"
 
-#define LOOKS 4u                  /* for the next border, for each file system that may be told */
+#define SIDES_MAX 64u             /* of borders, at a time */
 #define NODE_MAX_BYTES (4u << 20) /* a longer one is not stepped over: no eraseblock is larger */
 
 const uint8_t *jx_peek(const struct jx_span *s, uint32_t ofs, uint32_t n, uint8_t *buf)
@@ -23,8 +25,24 @@ const uint8_t *jx_peek(const struct jx_span *s, uint32_t ofs, uint32_t n, uint8_
 
 /* ---- sightings ------------------------------------------------------------------- */
 
+/* Cleanmarkers or padding in a row, which no file system has, are one sighting: so there are no more than the medium's size
+ * allows of nodes that say something. */
+static int joins_last(struct survey *v, const struct sighting *one)
+{
+    struct sighting *last = v->count ? &v->seen[v->count - 1] : NULL;
+    if (!last || last->ino || last->type != one->type || last->class != one->class || jx_pad4(last->end) != one->at)
+        return 0;
+    if (one->type != JX_NODE_CLEANMARKER && one->type != JX_NODE_PADDING)
+        return 0;
+    last->end = one->end;
+    last->more++;
+    return 1;
+}
+
 static int note(struct survey *v, const struct sighting *one)
 {
+    if (joins_last(v, one))
+        return JX_OK;
     if (v->count == v->capacity) {
         uint32_t capacity = v->capacity ? v->capacity + v->capacity / 2 : 1024;
         struct sighting *seen = realloc(v->seen, (size_t)capacity * sizeof(*seen));
@@ -37,7 +55,7 @@ static int note(struct survey *v, const struct sighting *one)
     return JX_OK;
 }
 
-/* Fills the key of an inode node or a dirent that counts; 0 where such a node's CRC is wrong. */
+/* Fills what an inode node or a dirent says; 0 where such a node's CRC is wrong. */
 static int read_key(const struct survey *v, int endian, uint32_t totlen, struct sighting *one)
 {
     uint8_t buf[JX_INODE_BYTES];
@@ -49,13 +67,25 @@ static int read_key(const struct survey *v, int endian, uint32_t totlen, struct 
     if (totlen < need || v->span.bytes_len - one->at < need)
         return 0;
     const uint8_t *p = jx_peek(&v->span, one->at, need, buf);
-    int good = one->type == JX_NODE_INODE ? jx_decode_inode(endian, p, &inode) == JX_GOOD
-                                          : jx_decode_dirent(endian, p, &dirent) == JX_GOOD;
-    if (!good)
+    one->identity = jx_crc32(0, p + 4, need - 4); /* the data's or the name's CRC is part of it, the ACCURATE bit is not */
+    if (one->type == JX_NODE_DIRENT) {
+        if (jx_decode_dirent(endian, p, &dirent) != JX_GOOD)
+            return 0;
+        one->ino = dirent.pino;
+        one->version = dirent.version;
+        one->child = dirent.ino;
+        one->name = dirent.name_crc;
+        one->kind = dirent.type & 15;
+        return 1;
+    }
+    if (jx_decode_inode(endian, p, &inode) != JX_GOOD)
         return 0;
-    one->ino = one->type == JX_NODE_INODE ? inode.ino : dirent.pino;
-    one->version = one->type == JX_NODE_INODE ? inode.version : dirent.version;
-    one->identity = jx_crc32(0, p, need); /* the data's or the name's CRC is part of it */
+    one->ino = inode.ino;
+    one->version = inode.version;
+    one->isize = inode.isize;
+    one->offset = inode.offset;
+    one->dsize = inode.dsize;
+    one->kind = (uint8_t)((inode.mode & S_IFMT) >> 12);
     return 1;
 }
 
@@ -69,7 +99,8 @@ static uint32_t sight(struct survey *v, uint32_t ofs, int *err)
     if (jx_decode_header(endian, p, &h) != JX_GOOD || h.totlen < JX_HEADER_BYTES || h.totlen > v->span.bytes_len - ofs)
         return 0;
     uint32_t size = h.totlen <= NODE_MAX_BYTES ? h.totlen : JX_HEADER_BYTES;
-    struct sighting one = {.at = ofs, .end = ofs + size, .type = h.nodetype, .class = (uint8_t)(ofs % 4 * 2)};
+    struct sighting one = {.at = ofs, .end = ofs + size, .type = h.nodetype | JX_ACCURATE, .class = (uint8_t)(ofs % 4 * 2)};
+    one.obsolete = !(h.nodetype & JX_ACCURATE);
     one.class |= endian == JX_BIG;
     if (!read_key(v, endian, h.totlen, &one))
         return 0;
@@ -91,53 +122,185 @@ static int sight_all(struct survey *v)
     return err;
 }
 
-/* ---- what is told of each ------------------------------------------------------------ */
+/* ---- other formats and the other byte order --------------------------------------------- */
 
-/* border: of its first eraseblock, as a copy tells it; 0: nothing does. */
-static void tell(struct survey *v, uint32_t from, uint32_t to, uint32_t border)
+#define OTHER_ORDER_NODES 8u /* in a row, that end a file system */
+
+static int note_hard(struct survey *v, uint32_t at, uint32_t end, uint8_t class_only)
 {
-    int endian = v->seen[from].class & 1 ? JX_BIG : JX_LITTLE;
-    struct jx_found f = {.big = (uint32_t)endian, .nodes = to - from};
-    uint32_t first = v->seen[from].at, start;
-    for (uint32_t i = from; i < to; i++) {
-        f.cleanmarkers += v->seen[i].type == JX_NODE_CLEANMARKER;
-        if (v->seen[i].end > f.end)
-            f.end = v->seen[i].end;
+    if (v->hard_count == v->hard_capacity) {
+        uint32_t capacity = v->hard_capacity ? v->hard_capacity * 2 : 64;
+        struct hard *hard = realloc(v->hard, (size_t)capacity * sizeof(*hard));
+        if (!hard)
+            return JX_ENOMEM;
+        v->hard = hard;
+        v->hard_capacity = capacity;
     }
-    f.erase_size_bytes = jx_block_shown(v, from, to, &start);
-    f.start = first;
-    if (f.erase_size_bytes) { /* to the start of the eraseblock, where the file has it */
-        uint32_t before = (first - start) % f.erase_size_bytes;
-        f.start = before <= first ? first - before : first - before + f.erase_size_bytes;
-    }
-    if (border && border < f.start)
-        f.start = border;
-    if (v->found < v->max)
-        v->out[v->found++] = f;
+    v->hard[v->hard_count++] = (struct hard){at, end, class_only};
+    return JX_OK;
 }
 
-/* Those in [from, to) of one class. A border says that there is one more, not that there is none before it: so before
- * the first is told it is looked at alone. */
-static void tell_all(struct survey *v, uint32_t from, uint32_t to)
+/* Known formats that start where no node stands, and how far they reach. */
+static int find_formats(struct survey *v)
 {
-    uint32_t border = 0, first = from;
-    while (from < to && v->found < v->max) {
-        uint32_t end = to, second = from, next_border = 0, nearer;
-        v->erased = border ? border : v->seen[from].at;
-        while (from == first && v->erased && *jx_span_at(&v->span, v->erased - 1) == 0xff)
-            v->erased--;
-        while (second < end && v->looks++ < LOOKS * v->max) {
-            second = jx_next_start(v, from, end, &nearer);
-            if (second < end) {
-                end = second;
-                next_border = nearer;
-                second = from;
-            }
-        }
-        tell(v, from, end, border);
-        from = end;
-        border = next_border;
+    uint8_t buf[JX_FORMAT_HEAD_BYTES];
+    uint32_t len = v->span.bytes_len, i = 0, end = 0;
+    int err = JX_OK;
+    for (uint32_t at = 0; at < len && !err; at += GRID_MIN_BYTES) {
+        uint64_t bytes;
+        uint32_t head = len - at < sizeof(buf) ? len - at : (uint32_t)sizeof(buf);
+        while (i < v->count && v->seen[i].end <= at)
+            i++;
+        if (at < end || (i < v->count && v->seen[i].at <= at))
+            continue;
+        for (uint32_t n = 0; n < head && v->span.oob_bytes; n++)
+            buf[n] = *jx_span_at(&v->span, at + n);
+        if (!jx_format_at(v->span.oob_bytes ? buf : jx_span_at(&v->span, at), head, &bytes))
+            continue;
+        end = bytes <= len - at ? at + (uint32_t)bytes : at;
+        err = note_hard(v, at, end, 3);
+        if (len - at <= GRID_MIN_BYTES)
+            break;
     }
+    return err;
+}
+
+/* Nodes inside another format are its content. */
+static void drop_inner(struct survey *v)
+{
+    uint32_t kept = 0, h = 0;
+    for (uint32_t i = 0; i < v->count; i++) {
+        while (h < v->hard_count && v->hard[h].end <= v->seen[i].at)
+            h++;
+        if (h == v->hard_count || v->seen[i].at < v->hard[h].at)
+            v->seen[kept++] = v->seen[i];
+    }
+    v->count = kept;
+}
+
+/* A row of nodes of one byte order ends a file system of the other. */
+static int find_other_orders(struct survey *v)
+{
+    int err = JX_OK;
+    for (uint32_t i = 0, to; i < v->count && !err; i = to) {
+        uint8_t big = v->seen[i].class & 1, keyed = 0;
+        for (to = i; to < v->count && (v->seen[to].class & 1) == big; to++)
+            keyed |= v->seen[to].ino != 0;
+        if (keyed && to - i >= OTHER_ORDER_NODES)
+            err = note_hard(v, v->seen[i].at, v->seen[i].at, big ? 1 : 2);
+    }
+    return err;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct hard *x = a, *y = b;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static int find_hard_places(struct survey *v)
+{
+    int err = find_formats(v);
+    if (err)
+        return err;
+    drop_inner(v);
+    err = find_other_orders(v);
+    if (!err && v->hard_count)
+        qsort(v->hard, v->hard_count, sizeof(*v->hard), by_place);
+    return err;
+}
+
+/* ---- what is said of each ------------------------------------------------------------ */
+
+/* The extent that our newest tag gives, if all nodes stand in it. */
+static void tell_extent(const struct survey *v, uint32_t from, uint32_t to, struct jx_found *f)
+{
+    uint8_t buf[JX_TAG_BYTES];
+    struct jx_tag tag;
+    uint32_t newest = 0, first = v->seen[from].at;
+    for (uint32_t i = from; i < to; i++) {
+        const struct sighting *one = &v->seen[i];
+        if (one->type != JX_NODE_TAG || one->end - one->at != JX_TAG_BYTES)
+            continue;
+        const uint8_t *p = jx_peek(&v->span, one->at, JX_TAG_BYTES, buf);
+        if (jx_tag_decode(one->class & 1 ? JX_BIG : JX_LITTLE, p, JX_TAG_BYTES, &tag) || !tag.size_bytes || tag.txid < newest)
+            continue;
+        newest = tag.txid;
+        f->extent_start = one->at - tag.offset;
+        f->extent_bytes = tag.offset <= one->at ? tag.size_bytes : 0;
+    }
+    if (first < f->extent_start || f->end - f->extent_start > f->extent_bytes)
+        f->extent_start = f->extent_bytes = 0;
+}
+
+/* Of one file system, that stands at [from, to). */
+static void tell(struct survey *v, uint32_t from, uint32_t to, struct jx_found *f)
+{
+    uint32_t first = v->seen[from].at, start, border = f->start; /* 0: nothing shows it */
+    f->big = v->seen[from].class & 1 ? JX_BIG : JX_LITTLE;
+    f->nodes = to - from;
+    for (uint32_t i = from; i < to; i++) {
+        f->nodes += v->seen[i].more;
+        f->cleanmarkers += v->seen[i].type == JX_NODE_CLEANMARKER ? 1 + v->seen[i].more : 0;
+        f->tags += v->seen[i].type == JX_NODE_TAG;
+        if (v->seen[i].end > f->end)
+            f->end = v->seen[i].end;
+    }
+    f->erase_size_bytes = jx_block_shown(v, from, to, &start);
+    f->start = first;
+    if (f->erase_size_bytes) { /* to the start of the eraseblock, where the file has it */
+        uint32_t before = (first - start) % f->erase_size_bytes;
+        f->start = before <= first ? first - before : first - before + f->erase_size_bytes;
+    }
+    if (border && border < f->start)
+        f->start = border;
+    tell_extent(v, from, to, f);
+    if (f->extent_bytes) {
+        f->start = f->extent_start;
+        f->doubt_at = f->own_start = f->own_end = 0;
+    }
+    if (v->found < v->max)
+        v->out[v->found++] = *f;
+}
+
+static void say(struct jx_found *f, const struct border_evidence *why, int doubt)
+{
+    f->start = doubt ? 0 : why->start;
+    f->doubt_at = doubt ? why->at : 0;
+    f->border_low = why->low;
+    f->border_high = why->high;
+    f->contradictions = why->contradictions;
+    f->twins = why->twins;
+    f->weak = why->weak;
+    f->links = why->links;
+    f->successions = why->successions;
+}
+
+/* Those in [from, to) of one class: the best border divides them, and each side is looked at in the same way. */
+static int tell_all(struct survey *v, uint32_t from, uint32_t to)
+{
+    struct { uint32_t end; struct border_evidence why; } open[SIDES_MAX]; /* sides that are still to be looked at, the last first */
+    struct border_evidence why, before = {.at = 0}; /* before: of the border in front of `from` */
+    uint32_t sides = 1, second;
+    int err = JX_OK;
+    open[0].end = to;
+    while (sides && v->found < v->max && !err) {
+        uint32_t end = open[sides - 1].end;
+        struct jx_found f = {.start = 0};
+        err = jx_next_border(v, from, end, &second, &why, &f);
+        if (err)
+            break;
+        if (second < end && sides < SIDES_MAX) {
+            open[sides].end = second;
+            open[sides++].why = why;
+            continue;
+        }
+        say(&f, why.at && !why.certain ? &why : &before, why.at && !why.certain);
+        tell(v, from, end, &f);
+        from = end;
+        before = open[--sides].why;
+    }
+    return err;
 }
 
 /* Whether f is but stray nodes in eraseblocks of another: what an earlier file system left there, or what a file holds. */
@@ -169,6 +332,29 @@ static void drop_strays(struct survey *v)
             i++;
 }
 
+/* What stands in the extent that a tag gives is one file system, whatever its nodes say of each other. */
+static void merge_extents(struct survey *v)
+{
+    for (uint32_t i = 0; i < v->found; i++)
+        for (uint32_t k = 0; k < v->found && v->out[i].extent_bytes;) {
+            struct jx_found *whole = &v->out[i], *part = &v->out[k];
+            uint64_t end = (uint64_t)whole->extent_start + whole->extent_bytes;
+            int same_extent = !part->extent_bytes || part->extent_start == whole->extent_start;
+            int other = k == i || part->big != whole->big || !same_extent || part->start < whole->extent_start;
+            if (other || part->end > end) {
+                if (!other && part->start < end) /* a border can lie too early, among what is erased */
+                    part->start = (uint32_t)end;
+                k++;
+                continue;
+            }
+            whole->nodes += part->nodes;
+            whole->cleanmarkers += part->cleanmarkers;
+            whole->end = part->end > whole->end ? part->end : whole->end;
+            *part = v->out[--v->found];
+            i = i == v->found ? k : i;
+        }
+}
+
 static int by_start(const void *a, const void *b)
 {
     const struct jx_found *x = a, *y = b;
@@ -183,54 +369,46 @@ static int by_class(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-static int make_room(struct survey *v)
-{
-    uint32_t keys = 0;
-    for (uint32_t i = 0; i < v->count; i++)
-        keys += v->seen[i].ino != 0;
-    v->mask = 63;
-    while (v->mask < 2 * keys)
-        v->mask = v->mask * 2 + 1;
-    v->slots = malloc(((size_t)v->mask + 1) * sizeof(*v->slots));
-    v->aparts = malloc(((size_t)keys + 1) * sizeof(*v->aparts));
-    return v->slots && v->aparts ? JX_OK : JX_ENOMEM;
-}
-
 int jx_locate(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, struct jx_found *out, uint32_t max)
 {
     struct survey v = {.span = {data, len, page_bytes, oob_bytes}, .out = out, .max = max};
     int err = page_bytes % 4 ? JX_EINVAL : sight_all(&v);
     if (!err)
-        err = make_room(&v);
+        err = find_hard_places(&v);
     if (!err && v.count) {
         qsort(v.seen, v.count, sizeof(*v.seen), by_class);
-        for (uint32_t from = 0, to; from < v.count; from = to) {
+        for (uint32_t from = 0, to; from < v.count && !err; from = to) {
             for (to = from; to < v.count && v.seen[to].class == v.seen[from].class;)
                 to++;
-            tell_all(&v, from, to);
+            err = tell_all(&v, from, to);
         }
+        merge_extents(&v);
         drop_strays(&v);
         qsort(out, v.found, sizeof(*out), by_start);
     }
-    free(v.aparts);
-    free(v.slots);
+    free(v.hard);
     free(v.seen);
     return err ? err : (int)v.found;
 }
 
-uint32_t jx_first_used(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, uint32_t from)
+uint32_t jx_first_used_in(const struct jx_span *s, uint32_t from, uint32_t to)
 {
-    struct jx_span s = {data, len, page_bytes, oob_bytes};
-    for (uint32_t ofs = from, part; ofs < len; ofs += part) {
-        part = oob_bytes ? page_bytes - ofs % page_bytes : 4096;
-        if (part > len - ofs)
-            part = len - ofs;
-        const uint8_t *p = jx_span_at(&s, ofs);
+    for (uint32_t ofs = from, part; ofs < to; ofs += part) {
+        part = s->oob_bytes ? s->page_bytes - ofs % s->page_bytes : 4096;
+        if (part > to - ofs)
+            part = to - ofs;
+        const uint8_t *p = jx_span_at(s, ofs);
         if (jx_all_ff(p, part))
             continue;
         for (uint32_t i = 0;; i++)
             if (p[i] != 0xff)
                 return ofs + i;
     }
-    return len;
+    return to;
+}
+
+uint32_t jx_first_used(const void *data, uint32_t len, uint32_t page_bytes, uint32_t oob_bytes, uint32_t from)
+{
+    struct jx_span s = {data, len, page_bytes, oob_bytes};
+    return jx_first_used_in(&s, from, len);
 }

@@ -68,6 +68,12 @@
     X(end_unseen, "recover does not look at the end of a block whose start is erased") \
     X(last_adopted, "a file from the block that the cut may have met is taken over") \
     X(attributed_adopted, "a staged file is taken over with attributes that would come to life") \
+    /* ledger.c */ \
+    X(unknown_written, "a block that nothing identifies counts as room") \
+    X(format_written, "a block with the superblock of another format is not held") \
+    X(any_erased_taken, "erased flash beside something else counts as room") \
+    X(dead_erased, "recover erases dead blocks though nothing of ours waits") \
+    X(wreck_forgotten, "what a cut left of a block is not erased by recover") \
     /* collect.c */ \
     X(attribute_moved, "garbage collection moves the datum of an attribute") \
     X(twin_name_left, "a name that garbage collection has copied stands twice until its block is erased") \

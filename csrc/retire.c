@@ -224,7 +224,7 @@ static int move(struct jx_retiring *r, uint32_t node, struct jx_writer *w, uint8
     return err;
 }
 
-/* A worn word keeps its bit: the version still decides, for all who believe versions. */
+/* A worn word, or one in a held block, keeps its bit: the version still decides, for all who believe versions. */
 static int retire(struct jx_retiring *r, uint32_t node, struct jx_writer *w, uint8_t *buf, struct jx_recovery *out)
 {
     if (moves(r, node)) {
@@ -235,7 +235,7 @@ static int retire(struct jx_retiring *r, uint32_t node, struct jx_writer *w, uin
     }
     r->fate[node] = STAYS;
     int done = jx_obliterate(r->fs, &r->fs->nodes[node]);
-    if (done < 0 && !jx_is_wear(done))
+    if (done < 0 && !jx_is_wear(done) && done != JX_EHELD)
         return done;
     out->bits_cleared += done > 0;
     return JX_OK;

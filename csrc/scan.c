@@ -142,6 +142,7 @@ int jx_scan_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
     } else {
         err = scan_content(&s);
         block->state = JX_B_DIRTY;
+        jx_ledger_look(fs, block, buf);
         if (block->cleanmarker == 1 && block->free_from <= jx_pad4(jx_cleanmarker_size(&fs->flash->geo)))
             block->state = JX_B_FREE;
     }

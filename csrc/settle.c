@@ -338,6 +338,16 @@ static int clear_dead(struct jx_fs *fs, struct jx_recovery *out)
     return done;
 }
 
+int jx_is_pending(const struct jx_fs *fs)
+{
+    if (fs->status.state == JX_TXN_STAGED || fs->status.state == JX_TXN_COMMITTED)
+        return 1;
+    for (uint32_t b = 0; b < fs->block_count; b++)
+        if (fs->blocks[b].tag && fs->blocks[b].state == JX_B_DIRTY)
+            return 1;
+    return 0;
+}
+
 int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery *out)
 {
     struct jx_reader all = *reader;
@@ -353,15 +363,17 @@ int jx_tidy(jx_flash *flash, const struct jx_reader *reader, struct jx_recovery 
         if (round == 0)
             out->state_before = fs->status.state;
         out->state = fs->status.state;
+        const struct jx_block *unmended = mended ? NULL : jx_unmended(fs);
+        unmended = unmended && unmended->tag == JX_TAG_SETTLED ? unmended : NULL;
         err = jx_fs_may_write(fs);
-        if (err) {
-            work = 0;
+        if (err || (flash->recovering == JX_RECOVER_ASKED && !unmended && !JX_MUTANT(dead_erased))) {
+            work = 0; /* recover, and nothing of ours waits */
         } else if (flash->live) {
             work = 0;
             err = is_finished(fs) ? JX_OK : JX_EBUSY;
         } else if (fs->status.state == JX_TXN_COMMITTED) {
             err = finish_committed(fs, &firm, out);
-        } else if (!mended && jx_unmended(fs) && jx_unmended(fs)->tag == JX_TAG_SETTLED) {
+        } else if (unmended) {
             mended = 1;
             err = mend(fs, out);
         } else {
@@ -382,7 +394,10 @@ int jx_recover(jx_flash *flash, const struct jx_reader *reader, struct jx_recove
     out->state_before = out->state;
     if (clear)
         return clear < 0 ? clear : JX_OK;
-    return jx_tidy(flash, reader, out);
+    flash->recovering = JX_RECOVER_ASKED;
+    int err = jx_tidy(flash, reader, out);
+    flash->recovering = JX_RECOVER_NO;
+    return err;
 }
 
 int jx_has_stale_commit(const struct jx_fs *fs)

@@ -207,6 +207,7 @@ void jx_fs_space(const jx_fs *fs, struct jx_space *out)
         out->bad += block->state == JX_B_BAD;
         out->free += block->state == JX_B_ERASED || block->state == JX_B_FREE;
         out->dirty += block->state == JX_B_DIRTY;
+        out->held += block->held;
         out->needed_bytes += block->needed_bytes;
     }
 }

@@ -145,6 +145,9 @@ int jx_shows_content(const struct jx_fs *fs, const struct jx_block *block);
  * committed; or an error. */
 int jx_firm_commit(struct jx_fs *fs, const struct jx_block *block, uint32_t *firm);
 
+/* settle.c */
+/* Something of ours waits to be finished or cleared: a transaction, or a block of one in which nothing is needed. */
+int jx_is_pending(const struct jx_fs *fs);
 /* marks.c */
 /* NOR: the nodes that a container hides in this block lose their ACCURATE bit, the last one first, so that an interrupted
  * erase cannot bring them out. */

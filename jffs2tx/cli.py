@@ -73,7 +73,8 @@ def medium_options(command: Callable) -> Callable:
     """The options that describe the medium where it does not show it; handed on as one dict, `medium`."""
 
     @click.option("--erase-size", type=Size(), help="Size of an eraseblock.")
-    @click.option("--page-size", type=Size(), help="Page of a page-programmed NAND; without it bit-writable NOR.")
+    @click.option("--page-size", type=Size(), help="Page of a page-programmed NAND.")
+    @click.option("--nor", is_flag=True, help="It is bit-writable NOR.")
     @click.option("--oob-size", type=Size(), help="OOB behind each page of a dump, as nanddump --oob writes it.")
     @click.option(
         "--device-size", type=Size(), help="Size of the device where the image is shorter; the rest is erased."
@@ -81,16 +82,28 @@ def medium_options(command: Callable) -> Callable:
     @click.option("--endian", type=click.Choice(["little", "big"]), help="Byte order.")
     @click.option("--offset", type=Size(zero=True), help="Where in the file the file system starts.")
     @click.option("--length", type=Size(), help="Bytes of the file that are the file system's.")
+    @click.option(
+        "--partitions",
+        metavar="TABLE",
+        help="The board's partition table, or a file with it: as /proc/mtd or mtdparts= has it, or lines of offset, "
+        "size, name.",
+    )
+    @click.option("--partition", metavar="NAME", help="Which of --partitions.")
     @functools.wraps(command)
-    def wrapper(erase_size, page_size, oob_size, device_size, endian, offset, length, **arguments):
+    def wrapper(
+        erase_size, page_size, nor, oob_size, device_size, endian, offset, length, partitions, partition, **arguments
+    ):
         medium = {
             "erase_size": erase_size,
             "page_size": page_size,
+            "nor": nor,
             "oob_size": oob_size,
             "device_size": device_size,
             "endian": endian,
             "offset": offset,
             "length": length,
+            "partitions": partitions,
+            "partition": partition,
         }
         return command(medium=medium, **arguments)
 

@@ -10,6 +10,7 @@ from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.outcome import Tree
 
 KINDS = {"nor": lib.JX_NOR, "nand": lib.JX_NAND, "nor-ecc": lib.JX_NOR_ECC}
+EXTENTS = {"guessed": lib.JX_EXTENT_GUESSED, "known": lib.JX_EXTENT_KNOWN, "given": lib.JX_EXTENT_GIVEN}
 _KIND_NAMES = {number: name for name, number in KINDS.items()}
 
 
@@ -174,6 +175,12 @@ class Flash:
     @live.setter
     def live(self, live: bool) -> None:
         lib.jx_flash_set_live(self.handle, live)
+
+    def set_extent(self, sureness: str, start: int = 0, end: int | None = None) -> None:
+        """How sure it is that all of the flash is one file system's (EXTENTS), and which bytes of it may be written:
+        see jx_flash_set_extent.
+        """
+        lib.jx_flash_set_extent(self.handle, EXTENTS[sureness], start, self.geometry.size if end is None else end)
 
     @property
     def stats(self) -> FlashStats:

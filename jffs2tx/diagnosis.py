@@ -18,6 +18,8 @@ ENOUGH_NODES = 2
 ENCRYPTED_BITS = 7.9  # of entropy in a byte; what is not 0xFF counts
 MAGICS = (b"\x85\x19", b"\x19\x85")
 OLD_MAGICS = (b"\x84\x19", b"\x19\x84")
+JFFS1_MAGICS = (b"1984", b"4891")
+OPENWRT_MARK = b"\xde\xad\xc0\xde"
 
 #: (bytes, where they stand from the format's start, what it is, what to do)
 FORMATS: tuple[tuple[bytes, int, str, str], ...] = (
@@ -119,7 +121,8 @@ def why_nothing(view: View) -> str:
     """The reason why no node was found in what is not erased."""
     if not view.size:
         return "it is empty"
-    return next(filter(None, (look(view) for look in (_zeros, _transformed, _first_format, _damaged, _later_format))))
+    looks = (_zeros, _openwrt, _transformed, _interleaved, _first_format, _damaged, _later_format)
+    return next(filter(None, (look(view) for look in looks)))
 
 
 def _format_at(view: View, at: int) -> tuple[str, str] | None:
@@ -134,6 +137,37 @@ def _zeros(view: View) -> str | None:
     step = SAMPLE_BYTES
     if all(not view.data(at, step).strip(b"\x00") for at in range(0, view.size, step)):
         return "every byte of it is zero, which no erased flash is: was the right thing read?"
+    return None
+
+
+def _openwrt(view: View) -> str | None:
+    """The mark after which OpenWrt makes its overlay at the first boot (mount_root, jffs2 ready mark)."""
+    used = view.first_used()
+    if view.data(used, len(OPENWRT_MARK)) == OPENWRT_MARK and view.first_used(used + len(OPENWRT_MARK)) == view.size:
+        return (
+            "this is OpenWrt's end-of-file-system mark (deadc0de) in an empty overlay: the first boot makes the file "
+            "system there"
+        )
+    return None
+
+
+def _interleaved(view: View) -> str | None:
+    """Two chips side by side, of which each has every second byte (dual parallel QSPI)."""
+    for start in _samples(view):
+        data = view.data(start, 2 * SAMPLE_BYTES)
+        if min(_nodes(data[0::2]), _nodes(data[1::2])) >= ENOUGH_NODES:
+            return (
+                "two file systems alternate byte by byte, as in a dump of two chips side by side: separate the even "
+                "bytes from the odd ones first"
+            )
+        half = len(data) // 4 * 2
+        merged = bytearray(2 * half)
+        merged[0::2], merged[1::2] = view.data(0, half), view.data(view.size // 2, half).ljust(half, b"\xff")
+        if _nodes(bytes(merged)) >= ENOUGH_NODES:
+            return (
+                "this is the content of two chips one after the other that hold every second byte each (dual parallel "
+                "QSPI): join the halves byte by byte first"
+            )
     return None
 
 
@@ -175,8 +209,13 @@ def _damaged(view: View) -> str | None:
     words = [data[at : at + 2] for at in range(0, len(data) - 1, 4)]
     seen = Counter(word for word in words if word in MAGICS or word in OLD_MAGICS)
     expected = 8 + len(words) // 8192  # of noise, about one word in 16,384 has one of the four
+    if data[:4] in JFFS1_MAGICS or sum(data[at : at + 4] in JFFS1_MAGICS for at in range(0, len(data), 4)) > 8:
+        return 'this is JFFS, version 1 (magic "1984"), which no Linux of today reads'
     if sum(seen[magic] for magic in OLD_MAGICS) > expected:
-        return "this is JFFS, version 1 (magic 0x1984), which no Linux of today reads"
+        return (
+            "its nodes have JFFS2's old magic number 0x1984 (JFFS2_OLD_MAGIC_BITMASK), which no Linux of today reads: "
+            "jefferson does"
+        )
     if sum(seen[magic] for magic in MAGICS) > expected:
         return (
             "JFFS2's magic number is all over it, but not one header has a good CRC: the dump is damaged, scrambled "

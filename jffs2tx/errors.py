@@ -48,6 +48,12 @@ class NoSpace(Refused):
     codes = ("JX_ENOSPC",)
 
 
+class Held(Refused):
+    """The eraseblock is not known to belong to the file system: nothing is erased or programmed there."""
+
+    codes = ("JX_EHELD",)
+
+
 class Unfinished(Refused):
     """The commit of an earlier upgrade has to be finished or cleared first, by recover."""
 

@@ -86,6 +86,7 @@ class Space:
     bad: int
     free: int
     dirty: int
+    held: int  # what nothing shows to be the file system's: neither erased nor programmed
     reserve: int
     needed_bytes: int
 
@@ -424,7 +425,7 @@ class FileSystem:
     def space(self) -> Space:
         space = ffi.new("struct jx_space *")
         lib.jx_fs_space(self.handle, space)
-        return Space(space.blocks, space.bad, space.free, space.dirty, space.reserve, space.needed_bytes)
+        return Space(space.blocks, space.bad, space.free, space.dirty, space.held, space.reserve, space.needed_bytes)
 
     @property
     def status(self) -> Status:

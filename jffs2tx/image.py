@@ -11,16 +11,18 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 from jffs2tx import mtd
 from jffs2tx.device import Flash, Geometry, Oob
-from jffs2tx.errors import Busy, GeometryError, HostError, IsADirectory, Refused
+from jffs2tx.errors import Busy, GeometryError, HostError, InvalidValue, IsADirectory, Refused
 from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
-from jffs2tx.geometry import Given, check_erase_size_shown, check_page_size, find_geometry
-from jffs2tx.locate import Location, check_window, locate
+from jffs2tx.geometry import Given, check_layout, check_page_size, check_shown, find_geometry
+from jffs2tx.locate import Location, check_aligned, check_window, locate, locate_partition
 from jffs2tx.mounts import MTD_BLOCK_MAJOR
 from jffs2tx.oob import SIZE_MAX_BYTES, Dump, find_dump
+from jffs2tx.partitions import choose, read_partitions
 from jffs2tx.probe import Probe, find_endian, probe
 from jffs2tx.progress import format_bytes
 from jffs2tx.readers import DEFAULT_READERS
@@ -116,48 +118,70 @@ def open_image(
     subpage_size: int | None = None,
     offset: int | None = None,
     length: int | None = None,
+    partitions: str | None = None,
+    partition: str | None = None,
+    nor: bool = False,
 ) -> Image:
     """A target as a flash; sizes in bytes.
 
-    An MTD device is what the kernel says. An image file is a page-programmed NAND with page_size, else bit-writable
-    NOR; with oob_size it is a dump of a NAND that has so many bytes of OOB behind each page. offset and length are of
-    the part of the file that holds the file system, OOB included. What is not given is found by evidence, or guessed
-    and said in `guesses`. Raises GeometryError where what is given contradicts the target, FormatError where it is no
-    JFFS2, Refused where it is neither file nor MTD device or is to be written and only a part of the file that nobody
-    named, Busy where it is mounted read-write or another process writes to it. Mounted read-only, it is live
-    (Flash.live).
+    An MTD device is what the kernel says. An image file is a page-programmed NAND with page_size, bit-writable NOR with
+    nor; with oob_size it is a dump of a NAND that has so many bytes of OOB behind each page. offset and length are of
+    the part of the file that holds the file system, OOB included. partitions is the board's table, or the name of a
+    file with it (jffs2tx.partitions), and partition one of its names: an offset and a length as well. What is not given
+    is found by evidence, or guessed and said in `guesses`; what is to be written needs evidence or an option. Raises
+    GeometryError where what is given contradicts the target, or does not say enough to write to it; FormatError where
+    it is no JFFS2; Refused where it is neither file nor MTD device, or is to be written and the evidence does not show
+    which part of it; Busy where it is mounted read-write or another process writes to it. Mounted read-only, it is
+    live (Flash.live).
     """
     path = os.fspath(target)
     mode = os.stat(path).st_mode
-    given = Given(erase_size, page_size, device_size, subpage_size)
+    given = Given(erase_size, page_size, device_size, subpage_size, nor)
     if stat.S_ISCHR(mode):
         if oob_size is not None:
             raise GeometryError("is a device; the size of the OOB is said of a dump in a file", path=path)
-        if offset is not None or length is not None:
-            raise GeometryError("is a device; an offset and a length are said of a file", path=path)
+        if offset is not None or length is not None or partitions is not None:
+            raise GeometryError("is a device; an offset, a length and partitions are said of a file", path=path)
         return _open_device(path, writable, given, endian)
+    if (partitions is not None and (offset, length) != (None, None)) or (partition and partitions is None):
+        raise InvalidValue("--partition goes with --partitions, which say the offset and the length", path=path)
     check_page_size(path, page_size)
+    if nor and (page_size is not None or oob_size is not None):
+        raise GeometryError("NOR has neither pages nor OOB", path=path)
     guesses: list[str] = []
     with ExitStack() as undo:
         file = undo.enter_context(_open_file(path, writable))
-        location, dump, seen = _look(path, file, given.page, oob_size, offset, length, guesses)
+        location, dump, seen = _look(
+            path, file, given.page, oob_size, Wanted(offset, length, partitions, partition), guesses
+        )
         if writable:
             location.check_writable(path)
+        said = given
         if dump:
             given = Given(erase_size, dump.page_size, device_size, subpage_size)
         view = location.view
+        if given.device is None and location.to_file_end and (location.device_size or 0) > view.size:
+            given = replace(given, device=location.device_size)
         geometry = find_geometry(path, view.size, seen, given, guesses)
-        if writable and given.erase is None:
-            check_erase_size_shown(path, seen, geometry.erase_size)
+        if dump and seen.is_certain:
+            check_layout(path, dump.page_size, said, geometry.erase_size, guesses, writable)
+        check_aligned(path, location.partition, geometry.erase_size)
+        if writable:
+            check_shown(path, seen, given, geometry.erase_size)
         order = find_endian(path, seen, guesses, endian)
-        if location.room and writable and geometry.size != view.size:
+        room = location.room
+        if geometry.size < view.size:  # the kernel leaves out what is no whole eraseblock
+            room = view.place(geometry.size) - view.offset
+        if location.room and writable and geometry.size > view.size:
             raise GeometryError(
                 f"{view.length:#x} bytes at {view.offset:#x} are not the whole eraseblocks of a device of "
                 f"{geometry.size:#x} bytes, and what stands behind them is not to be written to",
                 path=path,
             )
         oob = dump.oob if dump else None
-        flash = Flash.file(path, geometry, writable, oob=oob, start=view.offset, length=location.room)
+        flash = Flash.file(path, geometry, writable, oob=oob, start=view.offset, length=room)
+        low, high = location.own
+        flash.set_extent(location.sureness, low, high or geometry.size)
         assumed = geometry.subpage_size if given.page and subpage_size is None else None
         return Image(
             path,
@@ -173,17 +197,27 @@ def open_image(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The part of the file that the caller names."""
+
+    offset: int | None
+    length: int | None
+    partitions: str | None
+    partition: str | None
+
+
 def _look(
     path: str,
     file,
     page_size: int | None,
     oob_size: int | None,
-    offset: int | None,
-    length: int | None,
+    wanted: Wanted,
     guesses: list[str],
 ) -> tuple[Location, Dump | None, Probe]:
-    """Raises FormatError, GeometryError."""
+    """Raises FormatError, GeometryError, Refused."""
     size = os.fstat(file.fileno()).st_size
+    offset, length = wanted.offset, wanted.length
     window = check_window(path, size, offset or 0, length)
     _check_size(path, window * 4 // 5)  # more even if a fifth of it is OOB
     with _copied(path, file, size, offset or 0, window) if size else nullcontext(b"") as content:
@@ -191,8 +225,12 @@ def _look(
         dump = find_dump(path, view, page_size, oob_size, guesses)
         if dump:
             view = View(content, view.offset, window, dump.page_size, dump.oob.size)
-        _check_size(path, view.size)
-        location = locate(path, view, offset, length, guesses)
+        if wanted.partitions is not None:
+            chosen = choose(read_partitions(wanted.partitions, view.size, path), wanted.partition, path)
+            location = locate_partition(path, view, chosen, guesses)
+        else:
+            _check_size(path, view.size)
+            location = locate(path, view, offset, length, guesses, dump)
         return location.closed(), dump, probe(location.view, dump)
 
 

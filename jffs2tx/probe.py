@@ -14,6 +14,8 @@ ALLOWED = 1
 
 #: So many cleanmarkers, none between multiples of the size they show: a smaller eraseblock is out of the question.
 ENOUGH_CLEANMARKERS = 8
+#: Full of nodes that end at their ends: none of them reaches over by chance.
+ENOUGH_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,12 @@ class Probe:
     summaries: int
     uncrossed: int
     end: int
-    erased: bool  # nothing but 0xFF
+    used: int  # bytes up to the last one that is not 0xFF
+
+    @property
+    def erased(self) -> bool:
+        """Nothing but 0xFF."""
+        return not (self.used or self.little or self.big)
 
     @property
     def endian(self) -> str:
@@ -37,6 +44,11 @@ class Probe:
     @property
     def is_certain(self) -> bool:
         return self.evidence == CERTAIN
+
+    @property
+    def shows_erase_size(self) -> bool:
+        """So well that one may write by it: many blocks were filled, and no node crosses a multiple of it."""
+        return self.is_certain or (self.evidence == ALLOWED and self.end >= ENOUGH_BLOCKS * self.erase_size)
 
     @property
     def erase_size_reason(self) -> str:
@@ -65,7 +77,7 @@ def probe(view: View, dump: Dump | None) -> Probe:
         found.summaries,
         found.uncrossed_bytes,
         found.end,
-        erased=not (found.little or found.big) and view.is_erased,
+        view.used,
     )
 
 

@@ -9,6 +9,34 @@ from dataclasses import dataclass
 from jffs2tx._ffi import check, ffi, lib
 
 FOUND_MAX = 64
+STEP_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """What speaks for a border between two file systems, and against it; see struct jx_found."""
+
+    low: int  # it lies between these two
+    high: int
+    contradictions: int
+    twins: int
+    weak: int
+    links: int
+    successions: int
+
+    def __str__(self) -> str:
+        against = [(self.links, "links"), (self.successions, "numbers that follow each other")]
+        speaking = [
+            (self.contradictions, "contradictions"),
+            (self.weak, "contradictions of obsolete nodes"),
+            (self.twins, "equal nodes on both sides"),
+        ]
+        listed = [", ".join(f"{n} {what}" for n, what in side if n) for side in (speaking, against)]
+        return f"for it: {listed[0] or 'nothing that ties the two'}; against it: {listed[1] or 'nothing'}"
+
+    @classmethod
+    def from_c(cls, one) -> Border:
+        return cls(one.border_low, one.border_high, one.contradictions, one.twins, one.weak, one.links, one.successions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +49,11 @@ class Found:
     nodes: int
     cleanmarkers: int
     erase_size: int
+    tags: int
+    extent: tuple[int, int] | None  # (start, size) of the device, as a tag of ours says
+    own: tuple[int, int]  # what a seam leaves to be written; 0: from the start, to the end
+    doubt_at: int  # where another file system may start; 0: this is one
+    border: Border  # that in front of it, or of the doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +110,7 @@ class View:
         out = ffi.new("struct jx_found[]", FOUND_MAX)
         with self.raw() as arguments:
             count = check(lib.jx_locate(*arguments, out, FOUND_MAX), doing="looking for file systems")
-        return [
-            Found(one.start, one.end, "big" if one.big else "little", one.nodes, one.cleanmarkers, one.erase_size_bytes)
-            for one in out[0:count]
-        ]
+        return [_found(one) for one in out[0:count]]
 
     def first_used(self, start: int = 0) -> int:
         """Where the first byte of data from start on is that is not 0xFF; the size where none is."""
@@ -88,5 +118,33 @@ class View:
             return lib.jx_first_used(*arguments, start)
 
     @property
+    def used(self) -> int:
+        """Bytes of data up to the last one that is not 0xFF."""
+        at = self.size
+        while at:
+            start = max(at - STEP_BYTES, 0)
+            rest = self.data(start, at - start).rstrip(b"\xff")
+            if rest:
+                return start + len(rest)
+            at = start
+        return 0
+
+    @property
     def is_erased(self) -> bool:
         return self.first_used() == self.size
+
+
+def _found(one) -> Found:
+    return Found(
+        one.start,
+        one.end,
+        "big" if one.big else "little",
+        one.nodes,
+        one.cleanmarkers,
+        one.erase_size_bytes,
+        one.tags,
+        (one.extent_start, one.extent_bytes) if one.extent_bytes else None,
+        (one.own_start, one.own_end),
+        one.doubt_at,
+        Border.from_c(one),
+    )

@@ -1,5 +1,6 @@
 """For each seeded mistake (csrc/mutants.h, tests/mutants_python.py) the tests of which one must fail."""
 
+_LEDGER = "tests/test_ledger.py::test_"
 _CUT = "tests/test_cut.py::test_every_state_is_old_or_new"
 _WRITTEN = "tests/test_written.py::test_"
 _UNFINISHED = "tests/test_unfinished.py::test_"
@@ -81,6 +82,12 @@ CAUGHT_BY = {
     "gap_unseen": ("tests/test_engine_errors.py::test_a_stray_inode_number_leaves_others",),
     "last_adopted": (_UNFINISHED + "what_each_cut_staged_last_is_not_taken_over",),
     "attributed_adopted": (_WRITTEN + "an_attribute_does_not_come_to_life_with_what_is_taken_over",),
+    # ledger.c
+    "unknown_written": (_LEDGER + "what_nothing_identifies_is_held",),
+    "format_written": (_LEDGER + "a_known_format_is_held_as_far_as_it_says",),
+    "any_erased_taken": (_LEDGER + "erased_flash_beside_something_else_is_held",),
+    "dead_erased": (_LEDGER + "recover_with_nothing_of_ours_pending_writes_nothing",),
+    "wreck_forgotten": (_LEDGER + "a_wreck_between_our_blocks_is_erased_while_a_transaction_waits",),
     # collect.c
     "attribute_moved": (
         "tests/test_collect.py::test_a_cut_loses_no_attribute[nor]",

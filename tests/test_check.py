@@ -402,7 +402,7 @@ def test_what_upgrades_leave_is_clean(geometry, strategy, summary):
 def file_of(tmp_path):
     def write(name):
         path = tmp_path / "image"
-        path.write_bytes(b"".join(blocks_of(CASES[name])).ljust(4 * ERASE, b"\xff"))
+        path.write_bytes(b"".join(blocks_of(CASES[name])).ljust(5 * ERASE, b"\xff"))
         return [str(path), "--erase-size", "16k", "--quiet"]
 
     return write
@@ -423,7 +423,7 @@ def test_status_of_the_command(file_of, tmp_path, capsys):
 def test_the_table_is_grouped_and_bounded(tmp_path, capsys):
     bad = [flipped(inode(9, version, b"x")) for version in range(1, 30)]
     path = tmp_path / "image"
-    path.write_bytes(block(*FILE, *bad) + block() * 3)
+    path.write_bytes(block(*FILE, *bad) + block() * 4)
     arguments = ["check", str(path), "--erase-size", "16k", "--quiet"]
     assert main(arguments) == 1
     few = capsys.readouterr().out
@@ -441,7 +441,7 @@ def test_no_escape_reaches_the_terminal(tmp_path, capsys):
     name = b"\x1b[2J\x9b\xe2\x80\xae[red]"
     nodes = [dirent(1, 1, name, 2), flipped(inode(2, 1, b"x")), dirent(1, 2, name + b"/", 2)]
     path = tmp_path / "image"
-    path.write_bytes(block(*nodes) + block() * 3)
+    path.write_bytes(block(*nodes) + block() * 4)
     main(["check", str(path), "--erase-size", "16k", "--all"])
     out = capsys.readouterr().out
     assert "\\x1b[2J\\x9b\\u202e[red]" in out

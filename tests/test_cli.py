@@ -104,6 +104,7 @@ def test_manifest_to_nowhere(tmp_path, capsys):
 # ---- how the operations are called -----------------------------------------------------------------------------------
 
 NO_MEDIUM = dict.fromkeys(("erase_size", "page_size", "oob_size", "device_size", "endian", "offset", "length"))
+NO_MEDIUM |= {"partitions": None, "partition": None, "nor": False}
 
 
 def test_plan(fake, upgrade, capsys):
@@ -131,7 +132,7 @@ def test_apply_with_every_option(fake, upgrade, capsys):
     assert options["progress"] is None
     sizes = {"erase_size": 131072, "page_size": 2048, "oob_size": 64, "device_size": 64 << 20, "endian": "big"}
     sizes |= {"offset": 1 << 20, "length": 64 << 20}
-    assert fake.opened == ("image", {"writable": True, **sizes})
+    assert fake.opened == ("image", {"writable": True, **NO_MEDIUM, **sizes})
     assert json.loads(capsys.readouterr().out) == fake.answer
 
 

@@ -138,6 +138,11 @@ def test_cleanmarkers_at_no_multiples_are_nothing_to_write_by(written):
         open_image(path, writable=True)
 
 
+def test_a_dataflash_is_named(written):
+    with pytest.raises(GeometryError, match="as a DataFlash with pages of 264, 528 or 1056 bytes has them"):
+        open_image(written(block(inode(2, 1))), erase_size=8448)
+
+
 def test_what_is_given_is_no_guess(written):
     path = written(block(inode(2, 1), clean=False) * 2)
     with open_image(path, erase_size=64 * KIB, page_size=2048, device_size=1 << 20, endian="little") as image:

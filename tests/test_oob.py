@@ -208,6 +208,40 @@ def test_bad_blocks_are_those_that_are_marked(flats, written, versions, capsys, 
         assert after[number * block : (number + 1) * block] == content[number * block : (number + 1) * block]
 
 
+@pytest.mark.parametrize("fill", ["zeros", "random"])
+@pytest.mark.parametrize("page", CHIPS)
+def test_what_a_bad_block_holds_does_not_end_the_device(flats, written, versions, capsys, page, fill):  # noqa: F811
+    """It follows the last node, and erased blocks with cleanmarkers follow it: no option is needed."""
+    _, erase, _, _, _, blocks = CHIPS[page]
+    flat = flats[page]
+    first_free = -(-len(flat.rstrip(b"\xff")) // erase)
+    data = bytes(erase) if fill == "zeros" else random.Random(5).randbytes(erase)
+    flat = flat[: first_free * erase] + data + flat[(first_free + 1) * erase :]
+    path = written(dumped(flat, page, bad=[first_free]))
+    found = shown(capsys, "status", path)
+    assert found["space"]["bad"] == 1
+    assert (found["found"]["offset"], found["found"]["length_bytes"]) == (0, path.stat().st_size)
+    assert found["geometry"]["size_bytes"] == blocks * erase
+    assert upgrade(capsys, path, versions)["changes"]
+
+
+def test_quarters_of_larger_pages_are_no_pages_of_512(written):
+    """Eraseblocks of 128 KiB, in which a page of 2,048 bytes is laid out as 4 x (512 + 16)."""
+    files = {b"file%d" % number: random.Random(number).randbytes(9000) for number in range(90)}
+    with filesystem(Geometry("nand", 16 * 128 * KIB, 128 * KIB, 2048, 512, 8), files) as flash:
+        flat = flash.read(0, flash.geometry.size)
+    out = b"".join(flat[at : at + 512] + oob_of(flat[at : at + 512]) for at in range(0, len(flat), 512))
+    out = bytearray(out)
+    for block in range(8, 16):  # cleanmarkers show the eraseblock
+        at = block * 128 * KIB // 512 * 528 + 512 + 8
+        out[at : at + 8] = MARKER
+    path = written(bytes(out))
+    with open_image(path) as image:
+        assert any("laid out as 4 x (512 + 16)" in guess for guess in image.guesses)
+    with pytest.raises(GeometryError, match=r"too large for pages of 512 bytes"):
+        open_image(path, writable=True)
+
+
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,9 @@ STARTS = {
 }
 
 
+PENDING = ("a staging tag", "a commit tag", "an older commit beside a settled one", "a commit by lift")
+
+
 @pytest.mark.parametrize(
     ("start", "geometry"),
     [
@@ -136,8 +139,9 @@ STARTS = {
     ],
 )
 def test_a_block_that_starts_otherwise_is_read_whole(geometry, start):
-    """And erased, since nothing in it is needed. What seems committed is written once more before, where bits are not
-    programmed one by one, and that block is erased too."""
+    """And erased where a transaction waits, since nothing in it is needed. What seems committed is written once more
+    before, where bits are not programmed one by one, and that block is erased too. With nothing of ours pending nothing
+    is written at all."""
     clean = CLEANMARKER if geometry is NOR else b""
     tree = TREE if geometry is NOR else block(dirent(1, 1, b"a", 2), inode(2, 1, b"content"), start=b"")
     settled = block(tag(3, 6), dirent(1, 2, b"b", 2), start=b"") if "older" in start else block(start=clean)
@@ -145,10 +149,12 @@ def test_a_block_that_starts_otherwise_is_read_whole(geometry, start):
     with medium(tree, settled, odd, geometry=geometry) as flash:
         done, read, writes = figures(flash)
         erased = 2 if geometry is NAND and start.startswith(("a commit tag", "an older commit")) else 1
-        assert (done.blocks_erased, read > geometry.size) == (erased, True) and writes
+        erased = erased if start in PENDING else 0
+        assert (done.blocks_erased, read > geometry.size) == (erased, True) and bool(writes) == bool(erased)
         assert content(flash)[b"a"] == b"content"
         done, read, writes = figures(flash)
-        assert done.did_nothing and read < geometry.size // 2 and not writes
+        assert done.did_nothing and not writes
+        assert read < geometry.size // 2 or not erased  # what stays is looked at each time
     with medium(tree, settled, geometry=geometry) as flash:
         assert figures(flash)[1] < geometry.size // 2
 

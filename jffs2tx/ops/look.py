@@ -39,6 +39,7 @@ def status(image: Image) -> dict:
                 "bad": space.bad,
                 "free": space.free,
                 "dirty": space.dirty,
+                "held": space.held,
                 "reserve": space.reserve,
                 "needed_bytes": space.needed_bytes,
             },

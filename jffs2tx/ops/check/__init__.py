@@ -21,6 +21,7 @@ __all__ = ["KINDS", "SEVERITIES", "Finding", "Kind", "check"]
 CHECKS = (
     blocks.unfinished,
     blocks.bad_blocks,
+    blocks.too_few,
     blocks.unreadable_pages,
     blocks.noise,
     blocks.unknown_nodes,

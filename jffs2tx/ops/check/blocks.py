@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jffs2tx._ffi import lib
 from jffs2tx.format import COMPATIBILITY, NodeType
+from jffs2tx.geometry import MOUNT_MIN_BLOCKS
 from jffs2tx.ops.check import kinds
 from jffs2tx.ops.check.finding import Finding
 from jffs2tx.ops.check.survey import NOWHERE, Survey
@@ -24,6 +25,14 @@ def bad_blocks(survey: Survey) -> Iterator[Finding]:
     for block in survey.blocks():
         if block.state == lib.JX_B_BAD:
             yield Finding(kinds.BAD_BLOCK, "the eraseblock is marked bad", block.offset)
+
+
+def too_few(survey: Survey) -> Iterator[Finding]:
+    """ "Too few erase blocks" (jffs2_do_fill_super). A file that is shorter than its flash says nothing of it."""
+    blocks = survey.fs.flash.geometry.blocks
+    if blocks < MOUNT_MIN_BLOCKS and not survey.is_short:
+        text = f"the flash has {blocks} eraseblocks, and Linux mounts no fewer than {MOUNT_MIN_BLOCKS}"
+        yield Finding(kinds.NO_MOUNT, f"{text}; if it is larger than this file, --device-size says so")
 
 
 def unreadable_pages(survey: Survey) -> Iterator[Finding]:

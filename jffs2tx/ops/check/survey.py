@@ -53,6 +53,8 @@ class Survey:
         self.flash = image.flash
         self.erase_size = image.geometry.erase_size
         self.fs = fs
+        #: The file ends before its last eraseblock does: the flash may be larger.
+        self.is_short = image.location is not None and image.location.view.size < image.geometry.size
         self.progress = progress
         self.nodes = lib.jx_fs_nodes(fs.handle)
         self.node_count = lib.jx_fs_node_count(fs.handle)
