@@ -12,7 +12,7 @@ struct glance {
     int order_known;
     uint32_t head;      /* bytes looked at where a block starts */
     uint32_t last, settled; /* highest txid of any tag, and of a SETTLED one; 0: none */
-    int mended, unmended;   /* settled by this version, by an earlier one */
+    uint32_t mended, unmended; /* of a SETTLED tag of this version, of an earlier one (jx_unmended) */
 };
 
 /* Up to where a block by lift shows what it is: the bytes before its tag; 0 where lift does not suit the medium. */
@@ -58,8 +58,9 @@ static int look_at_tag(struct glance *g, uint32_t block, const uint8_t *p, uint3
         settled = settled_by(g, block);
     if (settled && tag.txid > g->settled)
         g->settled = tag.txid;
-    g->mended |= settled > 1;
-    g->unmended |= settled == 1;
+    uint32_t *newest = settled > 1 ? &g->mended : &g->unmended;
+    if (settled && tag.txid > *newest)
+        *newest = tag.txid;
     return settled || tag.role == JX_TAG_STAGE;
 }
 
@@ -104,6 +105,6 @@ int jx_glance(jx_flash *flash, const struct jx_reader *reader, uint32_t *state)
     free(g.buf);
     jx_fs_close(g.fs);
     *state = g.last ? JX_TXN_SETTLED : JX_TXN_NONE;
-    int mend = jx_is_bit_writable(geo) && g.unmended && !g.mended;
+    int mend = jx_is_bit_writable(geo) && g.unmended && g.unmended >= g.mended;
     return err ? err : clear && g.last == g.settled && !mend;
 }

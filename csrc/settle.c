@@ -68,15 +68,16 @@ static uint32_t place_for_tag(const struct jx_fs *fs, const struct jx_block *blo
 const struct jx_block *jx_unmended(const struct jx_fs *fs)
 {
     const struct jx_block *found = NULL;
+    uint32_t mended = 0; /* the last transaction that this version has settled; what is under way is not yet */
     for (uint32_t b = 0; b < fs->block_count && jx_is_bit_writable(&fs->flash->geo); b++) {
         const struct jx_block *block = &fs->blocks[b];
-        if (block->tag == JX_TAG_SETTLED && block->tag_format != 1)
-            return NULL;
-        if ((block->tag == JX_TAG_SETTLED || block->tag == JX_TAG_COMMIT) && block->tag_format == 1 && !block->worn &&
-            (!found || block->txid >= found->txid))
+        int closed = block->tag == JX_TAG_SETTLED, open = fs->status.state == JX_TXN_COMMITTED && block->txid == fs->status.txid;
+        if (block->tag_format == 1 && (closed || block->tag == JX_TAG_COMMIT) && !block->worn && (!found || block->txid >= found->txid))
             found = block;
+        if (block->tag_format != 1 && closed && !open && block->txid > mended)
+            mended = block->txid;
     }
-    return found;
+    return found && found->txid >= mended ? found : NULL;
 }
 
 struct move {

@@ -66,6 +66,8 @@ CAUGHT_BY = {
     "lift_low": (_CUT + "[nand2k:lift:replace]",),
     # settle.c, glance.c, adopt.c
     "newest_cleared_first": (_WRITTEN + "a_kernel_that_removes_a_replaced_name_brings_back_none",),
+    "run_left": ("tests/test_retire.py::test_no_instant_shows_a_mark_right_after_a_dirent",),
+    "marked_set_forgotten": ("tests/test_retire.py::test_a_set_that_a_kernel_has_marked_since_is_not_forgotten",),
     "superseded_kept": (_WRITTEN + "settled_says_only_what_is",),
     "summary_marker_kept": ("tests/test_settle.py::test_superseded_names_lose_their_summary_too",),
     "settled_early": (_WRITTEN + "settled_says_only_what_is",),

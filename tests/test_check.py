@@ -123,7 +123,7 @@ CASES = {
     "replaced, deleted": (
         [(*FILE, inode(2, 2, b"y"), dirent(1, 2, b"g", 3), inode(3, 1), dirent(1, 3, b"g", 0))],
         [],
-        ["unreachable-inode"],
+        ["unreachable-inode", "stale-name"],
     ),
     "equal copies": ([FILE, FILE], [], []),
     "a hole copied with other metadata": (
@@ -174,7 +174,7 @@ CASES = {
     "an older name behind": (
         [(inode(2, 1), inode(3, 1), dirent(1, 5, b"f", 2), dirent(1, 4, b"f", 3))],
         ["version-order"],
-        ["unreachable-inode"],
+        ["unreachable-inode", "stale-name"],
     ),
     "older data behind": ([(FILE[0], inode(2, 2, b"y"), inode(2, 1, b"x"))], ["version-order"], []),
     "a high version": ([(dirent(1, 1 << 31, b"f", 2), FILE[1])], ["high-number"], []),
@@ -188,6 +188,23 @@ CASES = {
         [(dirent(1, 1, b"f\0g", 2), FILE[1])],
         ["nul-name"],
         ["unreachable-inode"],
+    ),
+    "replaced": ([(*FILE, inode(3, 1), dirent(1, 7, b"f", 3))], [], ["unreachable-inode", "stale-name"]),
+    "forgotten, once settled by format 1": (
+        [(*FILE, obsolete(dirent(1, 2, b"g", 2))), block(dirent(1, 8, b"h", 2), start=tag(3, 1, format=1))],
+        [],
+        [],
+    ),
+    "forgotten": (
+        [(FILE[1], FILE[0], obsolete(dirent(1, 2, b"g", 2))),
+         block(dirent(1, 8, b"h", 2), tag(3, 1, format=1), start=tag(2, 1, format=1))],
+        ["forgotten-name", "forgotten-name"],
+        [],
+    ),
+    "forgotten, as a kernel without summary support does": (
+        [(FILE[1], FILE[0], obsolete(dirent(1, 2, b"g", 2)))],
+        [],
+        [],
     ),
     "loop": (
         [(dirent(1, 1, b"d", 2, type=DIR), directory(2), dirent(2, 2, b"e", 3, type=DIR), directory(3),
@@ -392,7 +409,7 @@ def test_what_upgrades_leave_is_clean(geometry, strategy, summary):
             image = Image("upgraded", flash, "little", [], ExitStack())
             facts = ops.check(image, progress=None)
             assert facts["problems"] == []
-            assert {note["kind"] for note in facts["notes"]} <= {"unreachable-inode", "no-summary"}
+            assert {note["kind"] for note in facts["notes"]} <= {"unreachable-inode", "no-summary", "stale-name"}
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ CHECKS = (
     names.second_names,
     names.wrong_types,
     names.stray_names,
+    names.stale_names,
+    names.forgotten_names,
     names.unreachable,
     inodes.root_type,
     inodes.inodes,

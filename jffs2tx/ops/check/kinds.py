@@ -205,6 +205,22 @@ UNREACHABLE_INODE = Kind(
     "deletes it at the mount (jffs2_build_remove_unlinked_inode)",
     "nothing: deleted files stay on flash whose bits cannot be cleared until their block is collected",
 )
+STALE_NAME = Kind(
+    "stale-name",
+    "note",
+    "older dirent of a name on NOR that is not marked obsolete",
+    "goes by version; without summary support it marks only the newest one when it removes the name, and shows the "
+    "older one after the next mount (jffs2_do_unlink)",
+    "nothing, where the kernel has summary support; else remove the name once more when it comes back",
+)
+FORGOTTEN_NAME = Kind(
+    "forgotten-name",
+    "warning",
+    "name right before a node that is marked obsolete, on NOR, where a kernel with summary support may write",
+    "joins the two when the name is deleted, drops the deletion, and shows the name again "
+    "(jffs2_scan_dirty_space, jffs2_garbage_collect_deletion_dirent)",
+    "run `jffs2tx recover` where an earlier version of jffs2tx left it, or `apply`, which move such names",
+)
 KEPT_ORPHAN = Kind(
     "kept-orphan",
     "warning",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jffs2tx._ffi import lib
 from jffs2tx.errors import printable
 from jffs2tx.filesystem import is_name
-from jffs2tx.format import DIRENT_TYPES
+from jffs2tx.format import DIRENT_TYPES, NodeType, pad4
 from jffs2tx.manifest import NAME_MAX_BYTES
 from jffs2tx.ops.check import kinds
 from jffs2tx.ops.check.finding import Finding
@@ -85,6 +85,51 @@ def _winners_in_tree(survey: Survey) -> Iterator[tuple[int, bytes, object]]:
 
 
 # ---- what no name reaches --------------------------------------------------------------------------------------------
+
+
+def stale_names(survey: Survey) -> Iterator[Finding]:
+    """Where bits can be cleared, a kernel without summary support removes a name by its newest dirent alone."""
+    for (directory, name), indices in survey.dirents.items():
+        path = survey.path_below(directory, name) if survey.marks_names else None
+        newest = survey.nodes[survey.winners[directory, name]].version
+        for node in (survey.nodes[index] for index in indices) if path is not None else ():
+            if node.child and node.version < newest:
+                text = (
+                    f"inode {node.child} had the name '{printable(name)}' by version {node.version}; {newest} is newer"
+                )
+                yield Finding(kinds.STALE_NAME, text, node.offset, path, node.child)
+
+
+def forgotten_names(survey: Survey) -> Iterator[Finding]:
+    """A kernel without summary support leaves such neighbours everywhere, and they do it no harm."""
+    if not survey.marks_names or not (survey.fs.has_summaries or _is_unmended(survey)):
+        return
+    for (directory, name), indices in survey.dirents.items():
+        path = survey.path_below(directory, name)
+        for index in indices if path is not None else ():
+            node, after = survey.nodes[index], survey.nodes[min(index + 1, survey.node_count - 1)]
+            ours = after.nodetype == NodeType.TAG and after.verdict == lib.JX_V_GOOD
+            marked = ours or (after.verdict == lib.JX_V_OBSOLETE and not after.by_summary)
+            if (
+                node.child
+                and marked
+                and node.offset + pad4(node.totlen) == after.offset
+                and _same_block(survey, node, after)
+            ):
+                text = f"what follows '{printable(name)}' at {after.offset:#x} is marked obsolete"
+                yield Finding(kinds.FORGOTTEN_NAME, text, node.offset, path, node.child)
+
+
+def _same_block(survey: Survey, node, other) -> bool:
+    return node.offset // survey.erase_size == other.offset // survey.erase_size
+
+
+def _is_unmended(survey: Survey) -> bool:
+    """Whether a version of jffs2tx whose tags have format 1 settled here, and no later one since (jx_unmended)."""
+    roles = (lib.JX_TAG_SETTLED, lib.JX_TAG_COMMIT)
+    blocks = [block for block in survey.blocks() if block.tag in roles]
+    older = max((block.txid for block in blocks if block.tag_format == 1), default=0)
+    return older > 0 and older >= max((block.txid for block in blocks if block.tag_format > 1), default=0)
 
 
 def unreachable(survey: Survey) -> Iterator[Finding]:

@@ -199,6 +199,11 @@ class Survey:
 
     # ---- eraseblocks ----
 
+    @property
+    def marks_names(self) -> bool:
+        """Whether single bits can be cleared here, as those are that mark a node obsolete."""
+        return self.flash.geometry.kind == "nor"
+
     def blocks(self) -> Iterator:
         """Each struct jx_block."""
         blocks = lib.jx_fs_blocks(self.fs.handle)
