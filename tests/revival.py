@@ -16,7 +16,7 @@ _PASSES = 20  # of the collector between two mounts, and one for each inode, whi
 _MOUNTS = 120  # at most: the collector chooses by the clock, and chooses a clean block seldom
 _NAMES = 30
 _CLEANMARKER_BYTES = 12
-_FILL = "fill"
+FILL = "fill"
 
 
 class CameBack(AssertionError):
@@ -43,7 +43,7 @@ class Mounted:
         for above, _, files in os.walk(self.root):
             for name in files:
                 path = os.path.join(above, name)
-                if name == _FILL:
+                if name == FILL:
                     continue
                 with open(path) as file:
                     found[os.path.relpath(path, self.root)] = file.read()
@@ -73,7 +73,7 @@ class Mounted:
 
         What it writes last is data: it pads the pages of NAND, and forgets a dirent right before that.
         """
-        path = os.path.join(self.root, _FILL)
+        path = os.path.join(self.root, FILL)
         with open(path, "r+b" if os.path.exists(path) else "wb") as file:
             file.write(random.randbytes(self.erase_size))
             os.fsync(file.fileno())
