@@ -70,14 +70,26 @@ static int copy_frag(struct jx_fs *fs, const struct jx_frag *frag, const uint8_t
     return jx_flash_read_forgiving(fs->flash, n->offset + JX_INODE_BYTES + skip, to, len);
 }
 
+/* Whether this handle's reader decompresses a method. */
+static int knows_method(const struct jx_fs *fs, uint32_t compr)
+{
+    return !fs->reader.compr_mask || (compr < 32 && fs->reader.compr_mask >> compr & 1);
+}
+
+/* Zeros of which nothing is stored; to a reader that does not know the method they are no zeros. */
+static int is_hole(const struct jx_fs *fs, uint32_t node)
+{
+    return fs->nodes[node].type == JX_COMPR_ZERO && knows_method(fs, JX_COMPR_ZERO);
+}
+
 /* The n frags of one node. */
 static int read_frags(struct jx_fs *fs, const uint32_t *frags, uint32_t n, const struct window *w)
 {
     uint32_t node = fs->map.frags[*frags].node;
     uint8_t *content = NULL;
-    int err = JX_OK;
-    if (fs->nodes[node].type == JX_COMPR_ZERO)
-        return JX_OK;
+    int err = knows_method(fs, fs->nodes[node].type) ? JX_OK : JX_EUNKNOWN_COMPR;
+    if (err || fs->nodes[node].type == JX_COMPR_ZERO)
+        return err;
     if (fs->nodes[node].type != JX_COMPR_NONE)
         err = jx_node_content(fs, node, &content);
     for (uint32_t i = 0; i < n && !err; i++)
@@ -161,13 +173,13 @@ int jx_fs_data(jx_fs *fs, uint32_t ino, uint32_t offset, uint32_t *at, uint32_t 
     if (!fs->map.count)
         return 0;
     const struct jx_frag *frag = fs->map.frags + find_frag(&fs->map, offset), *end = fs->map.frags + fs->map.count;
-    while (frag < end && fs->nodes[frag->node].type == JX_COMPR_ZERO)
+    while (frag < end && is_hole(fs, frag->node))
         frag++;
     if (frag == end)
         return 0;
     *at = frag->offset > offset ? frag->offset : offset;
     uint32_t to = frag->offset;
-    for (; frag < end && frag->offset == to && fs->nodes[frag->node].type != JX_COMPR_ZERO; frag++)
+    for (; frag < end && frag->offset == to && !is_hole(fs, frag->node); frag++)
         to += frag->len;
     *len = to - *at;
     return 1;

@@ -225,6 +225,24 @@ static int add_inode(struct walk *w, uint32_t ino)
     return (st.mode & S_IFMT) == S_IFDIR;
 }
 
+/* What the reader finds behind a link; nothing where the name is none. JX_ENOMEM. */
+static int add_followed(struct walk *w, const struct jx_name *name)
+{
+    struct jx_stat st = {.mode = 0};
+    uint32_t found;
+    int err = jx_fs_stat(w->fs, name->ino, &st);
+    if (err || (st.mode & S_IFMT) != S_IFLNK)
+        return err == JX_ENOMEM ? err : JX_OK;
+    err = jx_fs_follow(w->fs, name->pino, name->ino, &found);
+    if (!err)
+        err = jx_fs_stat(w->fs, found, &st);
+    hash_word(&w->hash, (uint64_t)(uint32_t)err << 32 | (err ? 0 : st.mode));
+    if (err || (st.mode & S_IFMT) != S_IFREG)
+        return err == JX_ENOMEM ? err : JX_OK;
+    hash_word(&w->hash, st.size);
+    return add_content(w, &st);
+}
+
 static void push(struct walk *w, uint32_t ino)
 {
     w->stack[2 * w->depth] = ino;
@@ -248,6 +266,8 @@ static int walk(struct walk *w)
         const struct jx_name *name = &w->fs->names_of[rec->first_name + (*pos)++];
         hash_bytes(&w->hash, w->fs->names + name->name, name->nsize);
         down = add_inode(w, name->ino);
+        if (down == 0 && w->fs->reader.links)
+            down = add_followed(w, name);
         if (down > 0)
             push(w, name->ino); /* each directory once: the stack holds no more than there are inodes */
     }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
+#include "mutants.h"
 #include "txn.h"
 
 /* A block as one read gave it, and what that read shows. */
@@ -68,13 +69,21 @@ static int is_lifted(const struct reading *r, uint32_t strategy)
            jx_is_erased(r->buf + JX_HEADER_BYTES, JX_LIFT_BYTES - JX_HEADER_BYTES);
 }
 
-/* Bits that were half programmed, once more; what is left of flip's headers goes. A fresh scan will tell. In a block that has
- * worn out they stay as they are. */
+/* Bits that were half programmed, once more. Of flip's headers first the magic goes alone, as in its commit: only then do
+ * all readers agree while the rest is under way. A fresh scan will tell. In a block that has worn out they stay as they
+ * are. */
 static int program_again(struct reading *r, uint32_t strategy)
 {
-    if (is_flipped(r, strategy))
+    static const uint8_t no_magic[JX_MAGIC_BYTES];
+    int err = JX_OK;
+    if (is_flipped(r, strategy)) {
+        uint32_t inner = flip_headers(r) + JX_HEADER_BYTES;
+        if (!JX_MUTANT(flip_again_at_once))
+            err = jx_flash_prog(r->fs->flash, r->block.offset + inner, no_magic, sizeof(no_magic));
         memset(r->buf + flip_headers(r), 0, 2 * JX_HEADER_BYTES);
-    int err = jx_flash_prog(r->fs->flash, r->block.offset, r->buf, end_of_set(r));
+    }
+    if (!err)
+        err = jx_flash_prog(r->fs->flash, r->block.offset, r->buf, end_of_set(r));
     return jx_is_wear(err) ? JX_OK : err;
 }
 

@@ -183,6 +183,8 @@ int jx_flash_oob_prog(struct jx_flash *f, uint32_t off, const void *buf, uint32_
 
 int jx_flash_sync(struct jx_flash *f) { return f->ops->sync ? f->ops->sync(f->ctx) : JX_OK; }
 
+int jx_flash_holds(const struct jx_flash *f, uint32_t off) { return !f->ops->stored || off < f->ops->stored(f->ctx); }
+
 int jx_flash_raw_read(jx_flash *f, uint32_t off, void *buf, uint32_t len) { return jx_flash_read(f, off, buf, len); }
 
 /* Page by page where the device takes no more at once. */

@@ -42,6 +42,9 @@ struct jx_flash_ops {
     /* Everything programmed so far is on the medium when this returns. */
     int (*sync)(void *ctx);
 
+    /* How many bytes of the device, from its start, the medium holds; the rest reads as erased. NULL: all. */
+    uint32_t (*stored)(const void *ctx);
+
     /* What ECC had to do since the device was opened; NULL where it has none. */
     void (*ecc)(const void *ctx, struct jx_ecc *out);
 
@@ -72,6 +75,8 @@ int jx_flash_mark_bad(struct jx_flash *f, uint32_t off);
 int jx_flash_oob_read(struct jx_flash *f, uint32_t off, void *buf, uint32_t len);
 int jx_flash_oob_prog(struct jx_flash *f, uint32_t off, const void *buf, uint32_t len);
 int jx_flash_sync(struct jx_flash *f);
+/* Whether the medium holds the byte at off, rather than ending before it (an image file that is short of its device). */
+int jx_flash_holds(const struct jx_flash *f, uint32_t off);
 
 /* A block that the chip can neither erase nor mark bad (NOR has no table of bad blocks): known for as long as the device is
  * open, so that what stands there stops nobody a second time. */

@@ -162,8 +162,10 @@ void jx_memory_ecc(const void *ctx, struct jx_ecc *out)
 int jx_memory_prog(void *ctx, uint32_t off, const void *buf, uint32_t len)
 {
     struct jx_memory *m = ctx;
-    struct jx_span content = { .bytes = m->now.bytes, .bytes_len = m->geo.size_bytes };
-    int err = jx_rules_check(&m->rules, &m->geo, content, off, buf, len);
+    struct jx_stretch seen = jx_rules_wanted(&m->rules, &m->geo, off, len);
+    seen.bytes = m->now.bytes + seen.off;
+    seen.stored = seen.len;
+    int err = jx_rules_check(&m->rules, &m->geo, &seen, off, buf, len);
     if (err)
         return err;
     if (any_bad(m, off, len))

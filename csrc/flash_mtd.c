@@ -132,28 +132,13 @@ static int judge_ecc(struct mtd *m, const struct mtd_ecc_stats *before)
     return now.failed != before->failed ? JX_EECC : JX_OK;
 }
 
-static int read_all(int fd, uint8_t *p, uint32_t len, uint32_t off)
-{
-    while (len) {
-        ssize_t done = pread(fd, p, len, (off_t)off);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return JX_EIO;
-        p += done;
-        off += (uint32_t)done;
-        len -= (uint32_t)done;
-    }
-    return JX_OK;
-}
-
 static int mtd_read(void *ctx, uint32_t off, void *buf, uint32_t len)
 {
     struct mtd *m = ctx;
     struct mtd_ecc_stats before;
     int err = read_ecc(m, &before);
     if (!err)
-        err = read_all(m->fd, buf, len, off);
+        err = jx_read_all(m->fd, buf, len, off);
     return err ? err : judge_ecc(m, &before);
 }
 

@@ -79,40 +79,44 @@ void jx_rules_forget(struct jx_rules *r, const struct jx_geometry *g, uint32_t b
         r->page_floor[block] = JX_FLOOR_UNKNOWN;
 }
 
-static void learn(struct jx_rules *r, const struct jx_geometry *g, struct jx_span content, uint32_t block)
+/* Which units of an eraseblock hold something; seen: all of it. */
+static void learn(struct jx_rules *r, const struct jx_geometry *g, const struct jx_stretch *seen)
 {
     uint32_t unit = jx_program_unit(g);
-    jx_rules_erased(r, g, block);
-    for (uint32_t i = 0; i < units_per_block(g); i++) {
-        uint32_t off = block * g->erase_size_bytes + i * unit;
-        if (off >= content.bytes_len)
-            return;
-        uint32_t have = content.bytes_len - off < unit ? content.bytes_len - off : unit;
-        if (!jx_all_ff(jx_span_at(&content, off), have))
-            jx_rules_programmed(r, g, off, unit);
+    jx_rules_erased(r, g, seen->off / g->erase_size_bytes);
+    for (uint32_t at = 0; at < seen->stored; at += unit) {
+        uint32_t have = seen->stored - at < unit ? seen->stored - at : unit;
+        if (!jx_all_ff(seen->bytes + at, have))
+            jx_rules_programmed(r, g, seen->off + at, unit);
     }
 }
 
-static int check_bits(struct jx_span content, uint32_t off, const uint8_t *buf, uint32_t len)
+static int check_bits(const struct jx_stretch *seen, const uint8_t *buf)
 {
     uint8_t raised = 0;
-    if (off >= content.bytes_len)
-        return JX_OK;
-    if (len > content.bytes_len - off)
-        len = content.bytes_len - off;
-    for (uint32_t i = 0; i < len; i++)
-        raised |= (uint8_t)(buf[i] & ~content.bytes[off + i]);
+    for (uint32_t i = 0; i < seen->stored; i++)
+        raised |= (uint8_t)(buf[i] & ~seen->bytes[i]);
     return raised ? JX_EFLASH : JX_OK;
 }
 
-int jx_rules_check(struct jx_rules *r, const struct jx_geometry *g, struct jx_span content, uint32_t off,
+struct jx_stretch jx_rules_wanted(const struct jx_rules *r, const struct jx_geometry *g, uint32_t off, uint32_t len)
+{
+    uint32_t block = off / g->erase_size_bytes;
+    if (!jx_is_paged(g))
+        return (struct jx_stretch){ off, len, NULL, 0 };
+    if (r->page_floor[block] == JX_FLOOR_UNKNOWN)
+        return (struct jx_stretch){ block * g->erase_size_bytes, g->erase_size_bytes, NULL, 0 };
+    return (struct jx_stretch){ off, 0, NULL, 0 };
+}
+
+int jx_rules_check(struct jx_rules *r, const struct jx_geometry *g, const struct jx_stretch *seen, uint32_t off,
                    const uint8_t *buf, uint32_t len)
 {
     if (!jx_is_paged(g))
-        return check_bits(content, off, buf, len);
+        return check_bits(seen, buf);
     uint32_t block = off / g->erase_size_bytes, unit = jx_program_unit(g);
     if (r->page_floor[block] == JX_FLOOR_UNKNOWN)
-        learn(r, g, content, block);
+        learn(r, g, seen);
     if (off % g->erase_size_bytes / g->write_size_bytes < r->page_floor[block])
         return JX_EFLASH;
     for (uint32_t i = off / unit; i < off / unit + len / unit; i++)

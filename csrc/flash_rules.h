@@ -51,8 +51,16 @@ int jx_rules_open(struct jx_rules *r, const struct jx_geometry *g);
 void jx_rules_close(struct jx_rules *r);
 void jx_rules_copy(struct jx_rules *to, const struct jx_rules *from, const struct jx_geometry *g);
 
-/* JX_EFLASH where programming buf at off breaks a rule; the range fits the wrappers' checks. */
-int jx_rules_check(struct jx_rules *r, const struct jx_geometry *g, struct jx_span content, uint32_t off,
+/* A stretch of a device's content: len bytes from off on, of which the first `stored` are at bytes; the rest is erased. */
+struct jx_stretch {
+    uint32_t off, len;
+    const uint8_t *bytes;
+    uint32_t stored;
+};
+/* What jx_rules_check must see before len bytes are programmed at off: off and len of it; len 0: nothing. */
+struct jx_stretch jx_rules_wanted(const struct jx_rules *r, const struct jx_geometry *g, uint32_t off, uint32_t len);
+/* JX_EFLASH where programming buf at off breaks a rule; the range fits the wrappers' checks. seen: what is wanted. */
+int jx_rules_check(struct jx_rules *r, const struct jx_geometry *g, const struct jx_stretch *seen, uint32_t off,
                    const uint8_t *buf, uint32_t len);
 void jx_rules_programmed(struct jx_rules *r, const struct jx_geometry *g, uint32_t off, uint32_t len);
 void jx_rules_erased(struct jx_rules *r, const struct jx_geometry *g, uint32_t block);

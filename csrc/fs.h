@@ -114,6 +114,8 @@ struct jx_inode_rec *jx_inode_find(const struct jx_fs *fs, uint32_t ino);
 struct jx_inode_rec *jx_inode_get(struct jx_fs *fs, uint32_t ino); /* makes it; NULL: no memory */
 /* Order of dirents: pino, then name bytes. */
 int jx_dirent_key_cmp(const struct jx_fs *fs, uint32_t a, uint32_t b);
+/* Of the dirents of one name, fs->dirents[first] up to end, the node that wins for this reader; JX_NONE: none. */
+uint32_t jx_winner(const struct jx_fs *fs, uint32_t first, uint32_t end);
 /* The run of fs->dirents that has the key of node; count. */
 uint32_t jx_dirent_run(const struct jx_fs *fs, uint32_t pino, const char *name, uint32_t nsize, uint32_t *first);
 static inline const char *jx_node_name(const struct jx_fs *fs, const struct jx_node *n) { return fs->names + n->name; }

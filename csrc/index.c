@@ -186,15 +186,25 @@ uint32_t jx_dirent_run(const struct jx_fs *fs, uint32_t pino, const char *name, 
     return at - *first;
 }
 
-/* The last of the highest version wins: of equal ones, that which the scan meets later (jffs2_add_fd_to_list). Notes the
- * names of one directory, those that can be listed or the ghosts. */
+/* The last of the highest version wins: of equal ones, that which the scan meets later (jffs2_add_fd_to_list). */
+uint32_t jx_winner(const struct jx_fs *fs, uint32_t first, uint32_t end)
+{
+    while (end-- > first) {
+        const struct jx_node *n = &fs->nodes[fs->dirents[end]];
+        if (jx_is_seen(n) && (n->child || !fs->reader.ignores_deletions))
+            return fs->dirents[end];
+    }
+    return JX_NONE;
+}
+
+/* Notes the names of one directory, those that can be listed or the ghosts. */
 static void take_names(struct jx_fs *fs, uint32_t i, uint32_t last, int ghosts)
 {
     while (i < last) {
-        uint32_t end = i, winner = JX_NONE;
-        for (; end < last && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
-            if (jx_is_seen(&fs->nodes[fs->dirents[end]]))
-                winner = fs->dirents[end];
+        uint32_t end = i;
+        while (end < last && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0)
+            end++;
+        uint32_t winner = jx_winner(fs, i, end);
         i = end;
         if (winner == JX_NONE || !fs->nodes[winner].child || jx_is_ghost(&fs->nodes[winner]) != ghosts)
             continue;

@@ -38,13 +38,20 @@ enum jx_error {
     JX_ETOOBIG = -14,   /* the commit set does not fit one block (or page) */
     JX_EVERIFY = -15,   /* read back something other than was programmed */
     JX_ESTATE = -16,    /* call out of order (commit before prepare, write after commit) */
-    JX_ELIMIT = -17,    /* a limit of the engine: nodes, names, inode numbers, versions */
+    JX_ELIMIT = -17,    /* names of more than 2 GiB in all */
     JX_EUNKNOWN_COMPR = -18, /* compressed by a method that this build cannot read */
     JX_ECUT = -19,      /* simulator: the power is gone */
     JX_ESTRATEGY = -20, /* the strategy does not apply to this medium */
     JX_EECC = -21,      /* read, but some of it is beyond what ECC can correct */
     JX_EBUSY = -22,     /* mounted, and what this call would change is in use */
     JX_EUNFINISHED = -23, /* the commit of an earlier transaction waits: recover first */
+    JX_EHOST = -24,     /* image file: the host could not read, write or sync it. Says nothing of the flash: no wear */
+    JX_EHOST_FULL = -25, /* image file: the host has no room for it (ENOSPC, EDQUOT, EFBIG). No wear */
+    JX_ELIMIT_INO = -27,     /* no inode number below 2^31 is left */
+    JX_ELIMIT_VERSION = -28, /* the versions of an inode have reached 2^31 */
+    JX_ELIMIT_XATTR = -29,   /* the numbers of attributes or of their references have */
+    JX_ELIMIT_TXID = -30,    /* the numbers of transactions have */
+    JX_ESHORT = -26,    /* image file: it became shorter while it was open. No wear */
 };
 
 enum jx_endian { JX_LITTLE = 0, JX_BIG = 1 };
@@ -89,8 +96,10 @@ struct jx_oob {
 };
 enum { JX_NO_BAD_MARK = 0x7fffffff };
 
-/* An image file, mapped. Shorter than geo->size_bytes: the rest reads as erased, and
- * the file grows, to the end of that eraseblock, only when something is programmed there.
+/* An image file. Shorter than geo->size_bytes: the rest reads as erased, and
+ * the file grows, to the end of that eraseblock, only when something is programmed there. Where the host has no room for
+ * that the file keeps its size; once the host has failed to write, erasing the last eraseblock that was appended takes it from
+ * the file again. What the host cannot do is JX_EHOST, JX_EHOST_FULL or JX_ESHORT.
  * Without oob (NULL) what is programmed in the OOB lives as long as the handle, and no block is bad. With it the file is
  * a dump: its OOB is read and written in place, data in it are neither checked nor corrected by ECC, and programming
  * or erasing a bad block is JX_EIO. Programming or erasing what was opened read-only is JX_EIO.
@@ -356,8 +365,24 @@ struct jx_reader {
     uint32_t summary;          /* 1: believes a valid summary (CONFIG_JFFS2_SUMMARY) */
     uint32_t empty_scan_bytes; /* a block is empty where so many bytes are 0xFF: 256, or 1024 in old kernels */
     uint32_t inspect;          /* 1: goes on where a stock reader refuses the mount, to look at the nodes */
-    uint32_t no_marks;         /* 1: each kernel that will mount it is known to have CONFIG_JFFS2_SUMMARY, and removes names by
-                                * deletion dirents alone (jffs2_can_mark_obsolete): no dirent loses its ACCURATE bit */
+    /* Where boot loaders differ from Linux; all 0: as Linux. */
+    uint32_t header_crc_as_is;  /* 1: counts a header's CRC over the nodetype as it is, so a header without its ACCURATE
+                                 * bit is bad and the scan steps into the node (U-Boot up to v2020.04, hdr_crc) */
+    uint32_t ignores_deletions; /* 1: a dirent with inode number 0 deletes nothing (U-Boot before v2015.10) */
+    uint32_t links;             /* enum jx_links */
+    uint32_t ecc_stops;         /* 1: a page that ECC cannot correct fails the mount */
+    uint32_t compr_mask;        /* bit n: decompresses enum jx_compr n; 0: every method */
+    uint32_t no_marks;          /* 1: each kernel that will mount it is known to have CONFIG_JFFS2_SUMMARY, and removes names by
+                                 * deletion dirents alone (jffs2_can_mark_obsolete): no dirent loses its ACCURATE bit */
+};
+
+/* What jx_fs_digest takes a symbolic link for. */
+enum jx_links {
+    JX_LINKS_AS_TEXT = 0,  /* its target's text */
+    JX_LINKS_BY_NAME = 1,  /* also the file there, looked up from the directory in which the link has this name */
+    JX_LINKS_BY_INODE = 2, /* the same from the directory of the dirent that has the highest version of all that name
+                            * the link's inode, whether anything reaches that directory or not (U-Boot,
+                            * jffs2_1pass_resolve_inode) */
 };
 
 /* Reads the whole medium as jffs2_scan_medium and jffs2_build_filesystem do. JX_EFORMAT: a node that makes the
@@ -473,6 +498,10 @@ int jx_fs_check_data(jx_fs *fs, uint32_t node);
 int jx_fs_check_content(jx_fs *fs, uint32_t node);
 /* Link target's bytes, at most 254. */
 int jx_fs_readlink(jx_fs *fs, uint32_t ino, void *buf, uint32_t len);
+/* The inode that this handle's reader finds behind the link ino of directory pino (enum jx_links; JX_LINKS_AS_TEXT is taken
+ * for JX_LINKS_BY_NAME), by U-Boot's rules: one link is followed, never one to a directory, and neither "." nor ".." is
+ * known. JX_ENOENT: nothing; errors as jx_fs_readlink. */
+int jx_fs_follow(jx_fs *fs, uint32_t pino, uint32_t ino, uint32_t *found);
 
 struct jx_attribute { /* an extended attribute of an inode; name and value by jx_fs_xattr_read */
     uint32_t xid, xseqno, node;
@@ -549,9 +578,12 @@ int jx_txn_removexattr(jx_txn *txn, uint32_t ino, uint32_t xid);
 
 /* The commit set in place, hidden, and read back: only the commit is missing. JX_ETOOBIG, JX_ENOSPC, JX_ESTRATEGY. */
 int jx_txn_prepare(jx_txn *txn);
-/* The one flash operation, then the settling that safety needs. An error after which the new tree stands is still JX_OK here;
- * JX_EVERIFY: the old tree stands. */
+/* The one flash operation, then the settling that safety needs, of which errors are left to jx_recover. An error says nothing
+ * of the tree: jx_txn_outcome does. A sync that fails after the operation is an error, and nothing is settled then. */
 int jx_txn_commit(jx_txn *txn);
+/* Which tree the medium shows, by a fresh scan after the operation, whatever the chip or the host answered. */
+enum jx_outcome { JX_OUTCOME_OLD = 0, JX_OUTCOME_NEW = 1, JX_OUTCOME_UNKNOWN = 2 /* the scan failed, or the power is gone */ };
+int jx_txn_outcome(const jx_txn *txn);
 void jx_txn_statistics(const jx_txn *txn, struct jx_txn_stats *out);
 
 /* ---- settle and recover ---------------------------------------------------- */
@@ -637,7 +669,8 @@ struct jx_failure {
 };
 
 struct jx_judge_options {
-    uint8_t old_digest[16], new_digest[16]; /* of jx_fs_digest */
+    uint8_t old_digest[16], new_digest[16]; /* of jx_fs_digest, as Linux reads; those of a reader that follows links or
+                                             * ignores deletions are taken from the first and the last state */
     uint32_t prepared;       /* operations logged when jx_txn_prepare returned */
     uint32_t committed;      /* and when jx_txn_commit did */
     uint32_t recover_cuts;   /* jx_recover is run on each n-th state of whole operations; 0: on none */
@@ -669,7 +702,7 @@ struct jx_judgement {
 
 typedef struct jx_judge jx_judge;
 
-/* For sim's log, which must not change meanwhile; readers with endian given, at most 8. Some judges may share one sim, each
+/* For sim's log, which must not change meanwhile; readers with endian given, at most 20. Some judges may share one sim, each
  * in a thread of its own. JX_EINVAL, JX_ENOMEM. */
 int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const struct jx_reader *readers, uint32_t reader_count,
                   jx_judge **out);

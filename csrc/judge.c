@@ -3,6 +3,8 @@
 #include <string.h>
 #include "judge.h"
 
+#define RECOVER_SCAN_BYTES 256u /* of an empty block: as Linux looks today */
+
 void jx_judge_fail(jx_judge *j, struct jx_failure where, uint32_t kind, uint32_t reader, int error)
 {
     where.kind = kind;
@@ -21,7 +23,7 @@ struct jx_failure jx_judge_at(uint32_t cut, uint32_t tear)
 
 /* ---- what the readers see ---------------------------------------------------- */
 
-static int look_with_all(jx_judge *j, jx_flash *flash, uint32_t *trees)
+static int look_with_all(jx_judge *j, jx_flash *flash, uint64_t *trees)
 {
     *trees = 0;
     for (uint32_t r = 0; r < j->reader_count; r++) {
@@ -29,15 +31,14 @@ static int look_with_all(jx_judge *j, jx_flash *flash, uint32_t *trees)
         int err = jx_view_look(j->view, flash, &j->readers[r], &tree);
         if (err)
             return err;
-        *trees |= tree << (JX_TREE_BITS * r);
+        *trees |= (uint64_t)tree << (JX_TREE_BITS * r);
     }
     return JX_OK;
 }
 
 int jx_judge_record(jx_judge *j, jx_flash *flash, struct jx_keyed **record)
 {
-    uint64_t key[2];
-    uint32_t trees;
+    uint64_t key[2], trees;
     jx_memory_hash(jx_memory_of(flash), key);
     *record = jx_table_get(&j->seen, key);
     if (!*record)
@@ -60,7 +61,7 @@ uint32_t jx_judge_order(const jx_judge *j, uint32_t tree, uint32_t reader, uint3
     return tree == JX_TREE_OLD && cut >= j->first_new[reader] ? JX_FAIL_LOST : 0;
 }
 
-static void check_order(jx_judge *j, uint32_t trees, uint32_t cut, uint32_t tear)
+static void check_order(jx_judge *j, uint64_t trees, uint32_t cut, uint32_t tear)
 {
     for (uint32_t r = 0; r < j->reader_count; r++) {
         uint32_t kind = jx_judge_order(j, jx_tree_of(trees, r), r, cut);
@@ -69,7 +70,7 @@ static void check_order(jx_judge *j, uint32_t trees, uint32_t cut, uint32_t tear
     }
 }
 
-static void count_trees(jx_judge *j, uint32_t trees)
+static void count_trees(jx_judge *j, uint64_t trees)
 {
     uint32_t seen[1u << JX_TREE_BITS] = {0};
     j->out->distinct++;
@@ -83,7 +84,7 @@ static void count_trees(jx_judge *j, uint32_t trees)
     j->out->any_third += seen[JX_TREE_THIRD] > 0;
 }
 
-static int wants_recover(jx_judge *j, uint32_t tear, uint32_t record)
+static int wants_recover(jx_judge *j, uint32_t tear, uint64_t record)
 {
     uint32_t every = tear ? j->options.recover_tears : j->options.recover_cuts;
     return every && !(record & JX_CUT_AGAIN) && j->turn[tear > 0]++ % every == 0;
@@ -98,7 +99,7 @@ static int judge_state(jx_judge *j, uint32_t cut, uint32_t tear)
         err = jx_judge_record(j, j->crash, &record);
     if (err)
         return err;
-    uint32_t trees = record->value & JX_TREES_MASK;
+    uint64_t trees = record->value & JX_TREES_MASK;
     check_order(j, trees, cut, tear);
     if (!(record->value & JX_COUNTED))
         count_trees(j, trees);
@@ -183,6 +184,34 @@ int jx_judge_look(jx_judge *j, jx_flash *flash, uint32_t reader, uint32_t *tree)
     return jx_view_look(j->view, flash, &j->readers[reader], tree);
 }
 
+/* How a boot loader should see the tree on the medium: with its own idea of what is deleted, but with every other
+ * ability that Linux has, and with links looked up from where they are named. */
+static int know_tree(jx_judge *j, struct jx_onlooker *who, uint32_t cut, uint8_t digest[16])
+{
+    struct jx_reader reader = who->reader;
+    jx_fs *fs = NULL;
+    reader.header_crc_as_is = reader.ecc_stops = reader.compr_mask = 0;
+    if (reader.links)
+        reader.links = JX_LINKS_BY_NAME;
+    int err = jx_crash_build(j->sim, cut, JX_F1_CUT, 0, j->crash);
+    if (!err)
+        err = jx_fs_open(j->crash, &reader, &fs);
+    if (!err)
+        err = jx_fs_digest(fs, digest);
+    jx_fs_close(fs);
+    return err;
+}
+
+static int know_trees(jx_judge *j, struct jx_onlooker *who)
+{
+    memcpy(who->trees[0], j->options.old_digest, 16);
+    memcpy(who->trees[1], j->options.new_digest, 16);
+    if (!who->reader.links && !who->reader.ignores_deletions)
+        return JX_OK;
+    int err = know_tree(j, who, 0, who->trees[0]);
+    return err ? err : know_tree(j, who, j->ops, who->trees[1]);
+}
+
 static int open_devices(jx_judge *j)
 {
     int err = jx_flash_open_memory(&j->sim->geo, &j->crash);
@@ -207,12 +236,16 @@ int jx_judge_open(jx_flash *sim, const struct jx_judge_options *options, const s
         return JX_ENOMEM;
     j->sim = sim;
     j->options = *options;
-    memcpy(j->readers, readers, reader_count * sizeof(*readers));
+    j->recoverer = (struct jx_reader){.endian = readers[0].endian, .summary = 1, .empty_scan_bytes = RECOVER_SCAN_BYTES};
     j->reader_count = reader_count;
     j->ops = jx_sim_op_count(sim);
     int err = open_devices(j);
+    for (uint32_t r = 0; r < reader_count && !err; r++) {
+        j->readers[r].reader = readers[r];
+        err = know_trees(j, &j->readers[r]);
+    }
     if (!err)
-        err = jx_view_open(&sim->geo, options->old_digest, options->new_digest, (int)options->plain, &j->view);
+        err = jx_view_open(&sim->geo, (int)options->plain, &j->view);
     for (uint32_t r = 0; r < reader_count && !err; r++)
         err = find_commit(j, r);
     if (err)

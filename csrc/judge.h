@@ -10,10 +10,10 @@
 #include "flash_memory.h"
 #include "fs.h"
 
-/* A table from 128-bit keys to a word; grows by itself. */
+/* A table from 128-bit keys to 64 bits; grows by itself. */
 struct jx_keyed {
     uint64_t key[2];
-    uint32_t value; /* 0: the slot is empty */
+    uint64_t value; /* 0: the slot is empty */
 };
 struct jx_table {
     struct jx_keyed *slots;
@@ -24,33 +24,39 @@ struct jx_table {
 struct jx_keyed *jx_table_get(struct jx_table *t, const uint64_t key[2]);
 void jx_table_close(struct jx_table *t);
 
-#define JX_VIEW_PARSES 6u /* kept for each eraseblock: its states around one cut, for all readers */
+#define JX_VIEW_PARSES 12u /* kept for each eraseblock: its states around one cut, for all readers */
 
 struct jx_view;
 
-/* old, new: digests of the two trees. plain: nothing is kept, each look opens the file system anew. */
-int jx_view_open(const struct jx_geometry *geo, const uint8_t old_digest[16], const uint8_t new_digest[16], int plain,
-                 struct jx_view **out);
+/* A reader, and the digests of the old and of the new tree as it should see them. */
+struct jx_onlooker {
+    struct jx_reader reader; /* endian is given */
+    uint8_t trees[2][16];
+};
+
+/* plain: nothing is kept, each look opens the file system again. */
+int jx_view_open(const struct jx_geometry *geo, int plain, struct jx_view **out);
 void jx_view_close(struct jx_view *v);
-/* What this reader sees on a memory or simulator device: *tree is one of enum jx_tree. reader->endian is given. */
-int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree);
+/* What this reader sees on a memory or simulator device: *tree is one of enum jx_tree. */
+int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_onlooker *who, uint32_t *tree);
 /* The same by jx_fs_open, nothing kept: for a medium that reads otherwise each time. */
-int jx_view_look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree);
+int jx_view_look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_onlooker *who, uint32_t *tree);
 
 /* ---- one judge ------------------------------------------------------------------ */
 
-#define JX_JUDGE_READERS 8u
+#define JX_JUDGE_READERS 20u
 #define JX_TREE_BITS 3u           /* of a state's record, for each reader */
-#define JX_RECOVERED (1u << 31)   /* jx_recover was run on this state */
-#define JX_CUT_AGAIN (1u << 30)   /* and cut, wherever that was asked for */
-#define JX_COUNTED (1u << 29)
+#define JX_RECOVERED (1ull << 63)   /* jx_recover was run on this state */
+#define JX_CUT_AGAIN (1ull << 62)   /* and cut, wherever that was asked for */
+#define JX_COUNTED (1ull << 61)
 #define JX_TREES_MASK (JX_COUNTED - 1)
 #define JX_CUTS 3u                /* one inside another */
 
 struct jx_judge {
     jx_flash *sim;
     struct jx_judge_options options;
-    struct jx_reader readers[JX_JUDGE_READERS];
+    struct jx_onlooker readers[JX_JUDGE_READERS];
+    struct jx_reader recoverer; /* as whom recover looks: Linux, whoever the readers are */
     uint32_t reader_count, ops;
     uint32_t first_new[JX_JUDGE_READERS]; /* cut from which on this reader sees the new tree */
     jx_flash *crash;          /* the state judged */
@@ -66,7 +72,7 @@ struct jx_judge {
     struct jx_table seen;     /* by content: the trees that the readers see, JX_RECOVERED, JX_CUT_AGAIN, JX_COUNTED */
 };
 
-static inline uint32_t jx_tree_of(uint32_t trees, uint32_t reader) { return trees >> (JX_TREE_BITS * reader) & 7u; }
+static inline uint32_t jx_tree_of(uint64_t trees, uint32_t reader) { return trees >> (JX_TREE_BITS * reader) & 7u; }
 
 void jx_judge_fail(jx_judge *j, struct jx_failure where, uint32_t kind, uint32_t reader, int error);
 struct jx_failure jx_judge_at(uint32_t cut, uint32_t tear);

@@ -11,14 +11,15 @@ static void mix_bytes(uint64_t h[2], const uint8_t *p, uint32_t len)
     jx_mix(h, bytes[1]);
 }
 
-/* The abilities of a reader that can change what it finds here: whether it believes the summary, and whether it takes
- * the block for empty (jx_scan_block asks for nothing else). */
+/* The abilities of a reader that can change what it finds here: whether it believes the summary, whether it takes the
+ * block for empty, what a cleared ACCURATE bit is to it, and whether ECC stops it (jx_scan_block asks for nothing else). */
 uint32_t jx_parse_mode(const struct jx_geometry *geo, const uint8_t *block, const struct jx_reader *reader)
 {
     static const uint8_t magic[2][4] = {{0x85, 0x18, 0x85, 0x02}, {0x02, 0x85, 0x18, 0x85}};
     uint32_t size = geo->erase_size_bytes, empty = reader->empty_scan_bytes < size ? reader->empty_scan_bytes : size;
     int marked = !memcmp(block + size - 4, magic[reader->endian == JX_BIG], 4);
-    return (uint32_t)(marked && reader->summary) | (uint32_t)jx_is_erased(block, empty) << 1 | (uint32_t)reader->endian << 2;
+    return (uint32_t)(marked && reader->summary) | (uint32_t)jx_is_erased(block, empty) << 1 | (uint32_t)reader->endian << 2 |
+           reader->header_crc_as_is << 3 | reader->ecc_stops << 4;
 }
 
 static void hash_data(struct jx_parse *p, struct jx_fs *scan, const uint8_t *buf)

@@ -8,7 +8,7 @@ static uint64_t work_done(const jx_flash *flash)
     return s.programs + s.erases;
 }
 
-static int check_trees(jx_judge *j, jx_flash *flash, uint32_t expected, struct jx_failure where,
+static int check_trees(jx_judge *j, jx_flash *flash, uint64_t expected, struct jx_failure where,
                        struct jx_keyed **record)
 {
     int err = jx_judge_record(j, flash, record);
@@ -21,7 +21,7 @@ static int check_trees(jx_judge *j, jx_flash *flash, uint32_t expected, struct j
 int jx_judge_run_recover(jx_judge *j, jx_flash *flash, struct jx_failure where)
 {
     struct jx_recovery recovery;
-    int err = jx_recover(flash, &j->readers[0], &recovery);
+    int err = jx_recover(flash, &j->recoverer, &recovery);
     if (err && err != JX_ENOMEM)
         jx_judge_fail(j, where, JX_FAIL_RECOVER, 0, err);
     return err == JX_ENOMEM ? err : JX_OK;
@@ -31,9 +31,7 @@ static int check_settled(jx_judge *j, jx_flash *flash, struct jx_failure where)
 {
     jx_fs *fs;
     struct jx_status status;
-    struct jx_reader reader = j->readers[0];
-    reader.summary = 1;
-    int err = jx_fs_open(flash, &reader, &fs);
+    int err = jx_fs_open(flash, &j->recoverer, &fs);
     if (err == JX_ENOMEM)
         return err;
     if (err) {
@@ -58,14 +56,14 @@ int jx_judge_idle(jx_judge *j, jx_flash *flash, struct jx_failure where)
     return check_settled(j, flash, where);
 }
 
-static int judge_inside(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t trees, struct jx_failure where);
+static int judge_inside(jx_judge *j, uint32_t outer, uint32_t faults, uint64_t trees, struct jx_failure where);
 
 /* Recover on level's flash, whose record this is; with another cut of these faults in it; and again, with nothing left
  * to do. */
 static int recover_all(jx_judge *j, uint32_t level, uint32_t faults, struct jx_keyed *record, struct jx_failure where)
 {
     jx_flash *flash = j->level[level];
-    uint32_t trees = record->value & JX_TREES_MASK;
+    uint64_t trees = record->value & JX_TREES_MASK;
     j->out->recovered += !(record->value & JX_RECOVERED);
     record->value |= JX_RECOVERED;
     int err = jx_judge_run_recover(j, flash, where);
@@ -77,7 +75,7 @@ static int recover_all(jx_judge *j, uint32_t level, uint32_t faults, struct jx_k
 }
 
 /* A cut inside the recover that was logged on level `outer`, and recover after it. */
-static int judge_inner(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t cut, uint32_t tear, uint32_t trees,
+static int judge_inner(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t cut, uint32_t tear, uint64_t trees,
                        struct jx_failure where)
 {
     struct jx_keyed *record;
@@ -98,7 +96,7 @@ static int judge_inner(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t cu
     return recover_all(j, level, third ? j->options.inner_faults : 0, record, where);
 }
 
-static int judge_inside(jx_judge *j, uint32_t outer, uint32_t faults, uint32_t trees, struct jx_failure where)
+static int judge_inside(jx_judge *j, uint32_t outer, uint32_t faults, uint64_t trees, struct jx_failure where)
 {
     uint32_t ops = jx_sim_op_count(j->level[outer]), tears;
     int err = JX_OK;

@@ -72,7 +72,7 @@ static int judge_mounts(jx_judge *j, uint32_t cut)
 /* ---- recover ------------------------------------------------------------------- */
 
 /* After recover all readings show the same tree: the one of *trees where that is known. */
-static int check_shown(jx_judge *j, jx_flash *flash, uint32_t *trees, struct jx_failure where)
+static int check_shown(jx_judge *j, jx_flash *flash, uint64_t *trees, struct jx_failure where)
 {
     struct jx_keyed *record;
     int err = jx_judge_record(j, flash, &record);
@@ -88,7 +88,7 @@ static int check_shown(jx_judge *j, jx_flash *flash, uint32_t *trees, struct jx_
     return err;
 }
 
-static int check_readings(jx_judge *j, jx_flash *flash, uint32_t *trees, struct jx_failure where)
+static int check_readings(jx_judge *j, jx_flash *flash, uint64_t *trees, struct jx_failure where)
 {
     struct jx_memory *m = jx_memory_of(flash);
     int err = JX_OK;
@@ -106,7 +106,7 @@ static int recover_once(jx_judge *j, uint32_t cut, uint32_t schedule, uint32_t *
 {
     struct jx_failure where = jx_judge_at(cut, 0);
     jx_flash *flash = j->level[0];
-    uint32_t trees = 0;
+    uint64_t trees = 0;
     where.schedule = schedule;
     int err = start(j, cut, schedule, flash);
     if (!err)

@@ -8,11 +8,10 @@ struct sight {
     struct jx_reader reader;
     struct place { struct jx_parse *parse; uint32_t filled; } *places;
 };
-#define MAX_SIGHTS 8u
+#define MAX_SIGHTS JX_JUDGE_READERS
 
 struct jx_view {
     struct jx_geometry geo;
-    uint8_t trees[2][16]; /* digests: old, new */
     int plain;
     uint32_t clock;
     struct jx_parse *parses;   /* JX_VIEW_PARSES for each eraseblock */
@@ -142,7 +141,7 @@ static int gather(struct jx_view *v, jx_fs *fs)
 static uint64_t *content_of(void *ctx, jx_fs *fs, uint32_t size)
 {
     struct jx_view *v = ctx;
-    uint64_t key[2] = {size, 0};
+    uint64_t key[2] = {size, fs->reader.compr_mask};
     for (uint32_t i = 0; i < fs->map.count; i++) {
         const struct jx_frag *f = &fs->map.frags[i];
         jx_mix(key, (uint64_t)f->offset << 32 | f->len);
@@ -165,7 +164,7 @@ static uint64_t *content_of(void *ctx, jx_fs *fs, uint32_t size)
 }
 
 /* A medium that the reader cannot mount shows neither tree. */
-static int judge(struct jx_view *v, jx_fs *fs, int err, int plain, uint32_t *tree)
+static int judge(struct jx_view *v, jx_fs *fs, const struct jx_onlooker *who, int err, int plain, uint32_t *tree)
 {
     struct jx_known_contents known = {.ctx = v, .find = content_of};
     uint8_t digest[16];
@@ -174,47 +173,55 @@ static int judge(struct jx_view *v, jx_fs *fs, int err, int plain, uint32_t *tre
     if (err == JX_ENOMEM)
         return err;
     *tree = JX_TREE_THIRD;
-    if (!err && !memcmp(digest, v->trees[0], sizeof(digest)))
+    if (!err && !memcmp(digest, who->trees[0], sizeof(digest)))
         *tree = JX_TREE_OLD;
-    else if (!err && !memcmp(digest, v->trees[1], sizeof(digest)))
+    else if (!err && !memcmp(digest, who->trees[1], sizeof(digest)))
         *tree = JX_TREE_NEW;
     return JX_OK;
 }
 
-static int build_and_judge(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
+static int build_and_judge(struct jx_view *v, jx_flash *flash, const struct jx_onlooker *who, uint32_t *tree)
 {
     jx_fs *fs = v->tree;
     int err = gather(v, fs);
     if (err)
         return err;
     fs->flash = flash;
-    fs->reader = *reader;
-    fs->endian = reader->endian;
-    err = judge(v, fs, jx_fs_build(fs), 0, tree);
+    fs->reader = who->reader;
+    fs->endian = who->reader.endian;
+    err = judge(v, fs, who, jx_fs_build(fs), 0, tree);
     jx_fs_forget(fs);
     return err;
 }
 
-int jx_view_look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
+int jx_view_look_plainly(struct jx_view *v, jx_flash *flash, const struct jx_onlooker *who, uint32_t *tree)
 {
     jx_fs *fs = NULL;
-    int err = jx_fs_open(flash, reader, &fs);
-    err = judge(v, fs, err, 1, tree);
+    int err = jx_fs_open(flash, &who->reader, &fs);
+    err = judge(v, fs, who, err, 1, tree);
     jx_fs_close(fs);
     return err;
 }
 
-int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *reader, uint32_t *tree)
+/* What a verdict depends on beside the eraseblocks: how the reader puts a tree together, and which trees it should see. */
+static void start_key(uint64_t key[2], const struct jx_onlooker *who)
 {
-    uint64_t key[2] = {0, 0}, whole[2];
+    jx_hash_bytes((const uint8_t *)who->trees, sizeof(who->trees), 5, key);
+    jx_mix(key, (uint64_t)who->reader.compr_mask << 32 | who->reader.links << 1 | who->reader.ignores_deletions);
+}
+
+int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_onlooker *who, uint32_t *tree)
+{
+    uint64_t key[2], whole[2];
     int refused = 0;
     if (v->plain)
-        return jx_view_look_plainly(v, flash, reader, tree);
+        return jx_view_look_plainly(v, flash, who, tree);
     jx_memory_hash(jx_memory_of(flash), whole);
-    struct sight *sight = sight_of(v, reader);
+    struct sight *sight = sight_of(v, &who->reader);
     if (!sight)
         return JX_ENOMEM;
     v->clock++;
+    start_key(key, who);
     for (uint32_t b = 0; b < v->tree->block_count; b++) {
         int err = see_block(v, flash, sight, b);
         if (err)
@@ -231,18 +238,17 @@ int jx_view_look(struct jx_view *v, jx_flash *flash, const struct jx_reader *rea
     if (!known)
         return JX_ENOMEM;
     if (!known->value) {
-        int err = build_and_judge(v, flash, reader, tree);
+        int err = build_and_judge(v, flash, who, tree);
         known->value = err ? JX_TREE_UNKNOWN : *tree;
         return err;
     }
-    *tree = known->value;
+    *tree = (uint32_t)known->value;
     return JX_OK;
 }
 
 /* ---- open and close -------------------------------------------------------- */
 
-int jx_view_open(const struct jx_geometry *geo, const uint8_t old_digest[16], const uint8_t new_digest[16], int plain,
-                 struct jx_view **out)
+int jx_view_open(const struct jx_geometry *geo, int plain, struct jx_view **out)
 {
     struct jx_reader none = {.endian = JX_LITTLE};
     uint32_t blocks = geo->size_bytes / geo->erase_size_bytes;
@@ -251,8 +257,6 @@ int jx_view_open(const struct jx_geometry *geo, const uint8_t old_digest[16], co
         return JX_ENOMEM;
     v->geo = *geo;
     v->plain = plain;
-    memcpy(v->trees[0], old_digest, 16);
-    memcpy(v->trees[1], new_digest, 16);
     v->parses = calloc((size_t)blocks * JX_VIEW_PARSES, sizeof(*v->parses));
     v->current = calloc(blocks, sizeof(*v->current));
     v->buf = malloc(geo->erase_size_bytes);

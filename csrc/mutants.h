@@ -23,6 +23,8 @@
     X(foreign_dropped, "unknown nodes that must be kept count for nothing") \
     X(half_copy_needed, "half a copy of a node that is needed counts as needed too") \
     X(number_of_hidden_reused, "inode numbers of hidden nodes are given again") \
+    X(tag_anywhere, "a commit tag counts wherever in a block it stands") \
+    X(gap_unseen, "a stray inode number near 2^31 leaves no number for new inodes") \
     X(version_of_hidden_reused, "versions of hidden and obsolete nodes are given again") \
     /* txn.c, txn_stage.c */ \
     X(version_reused, "a new node gets the inode's highest version, not the next one") \
@@ -42,6 +44,8 @@
     X(flip_uncovered, "flip: the set is written without a container around it") \
     X(flip_set_first, "flip: the set is written before the containers") \
     X(flip_one_container, "flip: one container only") \
+    X(flip_whole_word, "flip: the commit clears the nodetype together with the magic") \
+    X(flip_again_at_once, "flip: recover programs magic, nodetype and the rest in one operation") \
     X(seal_uncovered, "seal: page 0 holds no container") \
     X(seal_marker_early, "seal: the last page is programmed with the others, before the commit") \
     X(seal_page_shared, "seal: the end of the set and the summary share a page") \

@@ -74,7 +74,7 @@ static int read_block(struct jx_fs *fs, struct jx_block *block, uint8_t *buf)
 {
     const struct jx_geometry *geo = &fs->flash->geo;
     int err = jx_flash_read(fs->flash, block->offset, buf, geo->erase_size_bytes);
-    if (err != JX_EECC || geo->kind == JX_NOR)
+    if (err != JX_EECC || geo->kind == JX_NOR || fs->reader.ecc_stops)
         return err;
     for (uint32_t at = 0; at < geo->erase_size_bytes; at += geo->write_size_bytes) {
         err = jx_flash_read(fs->flash, block->offset + at, buf + at, geo->write_size_bytes);

@@ -69,6 +69,8 @@ static int scan_one(struct scan *s, uint32_t *ofs)
     uint32_t at = *ofs;
     int err, check = jx_decode_header(s->fs->endian, s->buf + at, &h);
 
+    if (check == JX_GOOD && s->fs->reader.header_crc_as_is && !(h.nodetype & JX_ACCURATE))
+        check = JX_BAD_HEADER_CRC;
     if (check == JX_BAD_MAGIC) {
         *ofs += 4;
         return jx_scan_run(s, at, 4, JX_V_NOISE);

@@ -201,10 +201,18 @@ int jx_scan_take(struct scan *s, uint32_t ofs, uint32_t totlen, uint16_t type, u
     }
 }
 
+/* Where the engine writes a tag: first in its block, of a lifted set behind the erased start; that a set is settled is said
+ * behind it. What stands elsewhere is a copy or a forgery, and jx_glance would not see it. */
+static int is_in_place(uint32_t ofs, const struct jx_tag *tag)
+{
+    int lifted = tag->role == JX_TAG_COMMIT && tag->strategy == JX_LIFT && ofs == JX_LIFT_BYTES;
+    return ofs == 0 || lifted || tag->role == JX_TAG_SETTLED || JX_MUTANT(tag_anywhere);
+}
+
 void jx_scan_tag(struct scan *s, uint32_t ofs, uint32_t totlen)
 {
     struct jx_tag tag;
-    if (jx_tag_decode(s->fs->endian, s->buf + ofs, totlen, &tag) != JX_OK)
+    if (jx_tag_decode(s->fs->endian, s->buf + ofs, totlen, &tag) != JX_OK || !is_in_place(ofs, &tag))
         return;
     /* the last tag of a block tells: a commit block that was settled says so */
     s->block->tag = tag.role;

@@ -1,5 +1,8 @@
-/* strategy_flip.c: on bit-writable flash two nested containers hide the set; clearing the first word of the inner one is
- * the commit (scan.c, JFFS2_DIRTY_BITMASK: the scan steps on by 4 bytes, into what the header covered). */
+/* strategy_flip.c: on bit-writable flash two nested containers hide the set; clearing the magic of the inner one is the
+ * commit (scan.c, JFFS2_DIRTY_BITMASK: the scan steps on by 4 bytes, into what the header covered). The magic is bytes 0
+ * and 1 in either byte order. With any bit of it gone it is no magic to any reader, and nothing of the set is hidden. The
+ * nodetype stays until then: without its ACCURATE bit the header is still good to Linux, and already bad to U-Boot up to
+ * v2020.04 (hdr_crc), so a torn program of both would show two trees. */
 #include <string.h>
 #include "mutants.h"
 #include "txn.h"
@@ -44,16 +47,16 @@ static int clear(struct jx_txn *txn, uint32_t at, uint32_t len)
 
 static int commit(struct jx_txn *txn)
 {
-    int err = clear(txn, OUTER, 4);
-    return err ? err : clear(txn, INNER, 4);
+    int err = clear(txn, OUTER, JX_MAGIC_BYTES);
+    return err ? err : clear(txn, INNER, JX_MUTANT(flip_whole_word) ? 4 : JX_MAGIC_BYTES);
 }
 
 /* What is left of the headers would only make the scan complain. */
 static int finish(struct jx_txn *txn, uint32_t *settled_at)
 {
-    int err = clear(txn, OUTER + 4, JX_HEADER_BYTES - 4);
+    int err = clear(txn, OUTER + JX_MAGIC_BYTES, JX_HEADER_BYTES - JX_MAGIC_BYTES);
     if (!err)
-        err = clear(txn, INNER + 4, JX_HEADER_BYTES - 4);
+        err = clear(txn, INNER + JX_MAGIC_BYTES, JX_HEADER_BYTES - JX_MAGIC_BYTES);
     *settled_at = SETTLED;
     return err;
 }

@@ -26,9 +26,8 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
 {
     if (options->strategy > JX_LIFT)
         return JX_EINVAL;
-    if (fs->highest_ino >= JX_NUMBER_LIMIT || fs->highest_xid >= JX_NUMBER_LIMIT ||
-        fs->highest_xseqno >= JX_NUMBER_LIMIT || fs->status.txid >= JX_NUMBER_LIMIT)
-        return JX_ELIMIT;
+    if (fs->status.txid >= JX_NUMBER_LIMIT)
+        return JX_ELIMIT_TXID;
     if (jx_fs_may_write(fs) != JX_OK)
         return JX_EFORMAT;
     if (options->fresh)
@@ -38,6 +37,18 @@ static int admit(const struct jx_fs *fs, const struct jx_txn_options *options)
     if (!options->dry_run && (fs->status.state == JX_TXN_COMMITTED || (jx_has_stale_commit(fs) && !JX_MUTANT(stale_commit_ignored))))
         return JX_EUNFINISHED;
     return strategies[options->strategy]->suits(&fs->flash->geo);
+}
+
+/* JX_NUMBER_LIMIT where none is left. */
+static uint32_t next_number(uint32_t highest) { return highest < JX_NUMBER_LIMIT ? highest + 1 : JX_NUMBER_LIMIT; }
+
+static int take_numbers(struct jx_txn *txn)
+{
+    int err = jx_free_numbers(txn->fs, &txn->first_ino, &txn->end_ino);
+    if (txn->options.fresh)
+        txn->first_ino = JX_ROOT_INO;
+    txn->next_ino = txn->first_ino;
+    return err;
 }
 
 /* Of a live device: blocks that wait for the reboot, and then count as free. */
@@ -62,15 +73,16 @@ int jx_txn_begin(jx_fs *fs, const struct jx_txn_options *options, jx_txn **out)
     txn->strategy = strategies[options->strategy];
     txn->tag = (struct jx_tag){.role = JX_TAG_STAGE, .strategy = (uint8_t)options->strategy, .txid = fs->status.txid + 1};
     memcpy(txn->tag.id, options->id, sizeof(txn->tag.id));
-    txn->first_ino = txn->next_ino = options->fresh ? JX_ROOT_INO : fs->highest_ino + 1;
-    txn->next_xid = fs->highest_xid + 1;
-    txn->next_xseqno = (fs->highest_xseqno | 1u) + 1;
+    txn->next_xid = next_number(fs->highest_xid);
+    txn->next_xseqno = next_number(fs->highest_xseqno | 1u);
     txn->commit_block = JX_NONE;
     txn->chunk = malloc(JX_CHUNK_BYTES);
     txn->node = malloc(NODE_BYTES);
     txn->image = malloc(size);
     txn->check = malloc(size);
-    int err = txn->chunk && txn->node && txn->image && txn->check ? jx_pool_open(fs, &txn->pool) : JX_ENOMEM;
+    int err = txn->chunk && txn->node && txn->image && txn->check ? take_numbers(txn) : JX_ENOMEM;
+    if (!err)
+        err = jx_pool_open(fs, &txn->pool);
     if (!err)
         err = jx_writer_open(&txn->writer, fs, &txn->pool, options->fresh ? NULL : &txn->tag, (int)options->dry_run, (int)options->summary);
     txn->stats.blocks_available = txn->pool.count;
@@ -252,36 +264,53 @@ static int mark_rest(struct jx_txn *txn)
     return err ? err : jx_flash_sync(txn->fs->flash);
 }
 
+/* The operation, as often as the block under it wears out. What the chip says of it is not believed: a fresh scan tells
+ * which tree stands. */
+static int commit_set(struct jx_txn *txn)
+{
+    for (;;) {
+        int stands = 0, told = txn->strategy->commit(txn);
+        if (told == JX_ECUT || (told && JX_MUTANT(chip_believed)))
+            return told;
+        if (JX_MUTANT(commit_before_stage_ends))
+            jx_writer_end_block(&txn->writer);
+        int synced = jx_flash_sync(txn->fs->flash);
+        int err = jx_settle_committed(txn, !synced, &stands); /* what may not last must not be settled */
+        if (stands) {
+            txn->outcome = JX_OUTCOME_NEW;
+            return synced ? synced : err == JX_ECUT ? err : JX_OK; /* what could not be settled recover will meet again */
+        }
+        if (err != JX_EVERIFY)
+            return err;
+        txn->outcome = JX_OUTCOME_OLD;
+        err = neutralise(txn);
+        if (!err && (synced || (told && !jx_is_wear(told))))
+            err = synced ? synced : told;
+        if (!err)
+            err = place_set(txn);
+        if (err)
+            return err;
+        txn->outcome = JX_OUTCOME_UNKNOWN;
+    }
+}
+
 int jx_txn_commit(jx_txn *txn)
 {
-    int stands = 0;
     if (txn->phase != JX_PHASE_PREPARED)
         return JX_ESTATE;
     if (txn->options.dry_run || !txn->set.count) {
         txn->phase = JX_PHASE_COMMITTED;
         return txn->options.fresh && !txn->options.dry_run ? mark_rest(txn) : JX_OK;
     }
-    int err;
-    do { /* whatever the chip says, the medium tells: a fresh scan decides which tree stands */
-        err = txn->strategy->commit(txn);
-        if (err == JX_ECUT || (err && JX_MUTANT(chip_believed)))
-            return err;
-        if (JX_MUTANT(commit_before_stage_ends))
-            jx_writer_end_block(&txn->writer);
-        err = jx_flash_sync(txn->fs->flash);
-        if (!err)
-            err = jx_settle_committed(txn, &stands);
-        if (stands || err != JX_EVERIFY)
-            break;
-        err = neutralise(txn);
-        if (!err)
-            err = place_set(txn);
-    } while (!err);
-    if (!stands)
+    txn->outcome = JX_OUTCOME_UNKNOWN;
+    int err = commit_set(txn);
+    if (txn->outcome != JX_OUTCOME_NEW)
         return err;
     txn->phase = JX_PHASE_COMMITTED;
-    jx_flash_sync(txn->fs->flash);
-    return err == JX_ECUT ? err : JX_OK; /* what could not be settled recover will meet again */
+    int synced = jx_flash_sync(txn->fs->flash);
+    return err ? err : synced;
 }
+
+int jx_txn_outcome(const jx_txn *txn) { return (int)txn->outcome; }
 
 void jx_txn_statistics(const jx_txn *txn, struct jx_txn_stats *out) { *out = txn->stats; }

@@ -21,8 +21,9 @@
 #define JX_COVERED_TAG_BYTES (JX_HEADER_BYTES + JX_TAG_BYTES)
 /* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
 #define JX_LIFT_BYTES 1024u
-/* Flip: its two headers follow the tag directly. */
+/* Flip: its two headers follow the tag directly; clearing the magic of the second is the commit. */
 #define JX_FLIP_HEADERS(format) JX_TAG_BYTES_OF(format)
+#define JX_MAGIC_BYTES 2u
 
 struct jx_tag {
     uint8_t role, strategy;
@@ -88,11 +89,12 @@ struct jx_txn {
     struct jx_txn_options options;
     const struct jx_strategy_ops *strategy;
     enum jx_txn_phase phase;
+    enum jx_outcome outcome;
     struct jx_writer writer;
     struct jx_set set;
     struct jx_txn_stats stats;
     struct jx_tag tag;
-    uint32_t first_ino, next_ino, next_xid, next_xseqno;
+    uint32_t first_ino, next_ino, end_ino, next_xid, next_xseqno;
     uint32_t *versions; /* highest used version of inode first_ino + i */
     uint32_t versions_capacity;
     struct jx_new_xattr *xattrs;
@@ -113,6 +115,10 @@ struct jx_txn {
     uint32_t settle_blocks; /* that settling writes */
     struct jx_pool pool;
 };
+
+/* numbers.c: numbers from *first up to *end, that one not, which no node on the medium carries: those above the highest, or
+ * where a stray node has a number so high that few are left there, the widest gap below. JX_ENOMEM. */
+int jx_free_numbers(const struct jx_fs *fs, uint32_t *first, uint32_t *end);
 
 static inline int jx_must_stage(const struct jx_txn *txn) { return txn->phase == JX_PHASE_STAGE ? JX_OK : JX_ESTATE; }
 static inline int jx_is_new_ino(const struct jx_txn *txn, uint32_t ino) { return ino >= txn->first_ino && ino < txn->next_ino; }
@@ -189,7 +195,7 @@ int jx_has_stale_commit(const struct jx_fs *fs);
  * header is whole, hides the datum itself, since the kernel takes the later of equal versions before it has seen their content
  * (jffs2_scan_xattr_node), and so does half of what is erased after it was copied to a block before. */
 int jx_holds_datum(const struct jx_fs *fs, const struct jx_block *block);
-/* After the commit: JX_OK once nothing depends on the trick. *stands: the new tree is there. */
-int jx_settle_committed(struct jx_txn *txn, int *stands);
+/* After the commit: JX_OK once nothing depends on the trick. *stands: the new tree is there. settle 0: only look. */
+int jx_settle_committed(struct jx_txn *txn, int settle, int *stands);
 
 #endif

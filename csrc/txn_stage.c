@@ -10,8 +10,8 @@
 static int new_ino(struct jx_txn *txn, uint32_t *ino)
 {
     uint32_t at = txn->next_ino - txn->first_ino;
-    if (txn->next_ino >= JX_NUMBER_LIMIT)
-        return JX_ELIMIT;
+    if (txn->next_ino >= txn->end_ino)
+        return JX_ELIMIT_INO;
     if (at == txn->versions_capacity) {
         uint32_t capacity = at ? at * 2 : 256;
         uint32_t *versions = realloc(txn->versions, capacity * sizeof(*versions));
@@ -36,7 +36,7 @@ static int next_version(struct jx_txn *txn, uint32_t ino, uint32_t *version)
     if (!rec || !rec->alive)
         return JX_ENOENT;
     if (rec->highest_version >= JX_NUMBER_LIMIT - 1)
-        return JX_ELIMIT;
+        return JX_ELIMIT_VERSION;
     rec->highest_version += JX_MUTANT(version_reused) ? 0 : JX_MUTANT(version_leaps) ? 1000 : 1;
     *version = rec->highest_version;
     return JX_OK;
@@ -66,6 +66,8 @@ static int stage_pending(struct jx_txn *txn, uint32_t ino)
 {
     int err = JX_OK;
     for (uint32_t i = 0; i < txn->pending_count && !err; i++) {
+        if (txn->next_xseqno >= JX_NUMBER_LIMIT)
+            return JX_ELIMIT_XATTR;
         struct jx_xref ref = {.ino = ino, .xid = txn->pending[i], .xseqno = txn->next_xseqno};
         struct jx_summary_entry entry = {.nodetype = JX_NODE_XREF, .totlen = JX_XREF_BYTES};
         txn->next_xseqno += 2;

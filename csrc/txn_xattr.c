@@ -33,6 +33,8 @@ static int datum_for(struct jx_txn *txn, uint8_t xprefix, const void *name, uint
         *xid = x->xid;
         return JX_OK;
     }
+    if (txn->next_xid >= JX_NUMBER_LIMIT)
+        return JX_ELIMIT_XATTR;
     struct jx_new_xattr *xattrs = realloc(txn->xattrs, (txn->xattr_count + 1) * sizeof(*xattrs));
     if (!xattrs)
         return JX_ENOMEM;
@@ -51,6 +53,8 @@ static int datum_for(struct jx_txn *txn, uint8_t xprefix, const void *name, uint
 
 static int add_reference(struct jx_txn *txn, uint32_t ino, uint32_t xid, uint32_t flag)
 {
+    if (txn->next_xseqno >= JX_NUMBER_LIMIT)
+        return JX_ELIMIT_XATTR;
     struct jx_xref ref = {.ino = ino, .xid = xid, .xseqno = txn->next_xseqno | flag};
     struct jx_summary_entry entry = {.nodetype = JX_NODE_XREF, .totlen = JX_XREF_BYTES};
     txn->next_xseqno += 2;

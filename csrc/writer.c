@@ -41,7 +41,7 @@ int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf)
     uint32_t inline_bytes = jx_cleanmarker_size(geo), oob_bytes = jx_cleanmarker_oob_size(geo);
     uint8_t marker[JX_HEADER_BYTES];
     int err = jx_erase_verified(fs, block, buf);
-    if (err)
+    if (err || !jx_flash_holds(fs->flash, block)) /* behind the end of an image file a mark would only make it grow */
         return err;
     if (oob_bytes) {
         jx_encode_header(fs->endian, marker, JX_NODE_CLEANMARKER, JX_CLEANMARKER_OOB_BYTES);

@@ -1,5 +1,7 @@
 """python -m jffs2tx: the command line."""
 
+import sys
+
 from jffs2tx.cli import main
 
-main()
+sys.exit(main())

@@ -1,18 +1,18 @@
 """The command line: options in, calls to jffs2tx.ops, text or JSON out, one sentence and a status on failure.
 
-Exit status: 0 done; 1 refused or failed, and the target is as it was, or something is wrong with it (check, extract);
-2 wrong usage; 3 the medium is damaged beyond what can be read; 130 interrupted. What a command needs is imported when
-it runs, so that --help is quick.
+README has the table of exit statuses. What a command needs is imported when it runs, so that --help is quick.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,16 +20,17 @@ from typing import TYPE_CHECKING
 import click
 
 from jffs2tx import __version__
-from jffs2tx.errors import Damaged, Jffs2txError, printable
+from jffs2tx.errors import Damaged, HostError, Jffs2txError, printable
+from jffs2tx.outcome import DONE, FAILED, UNFINISHED, UNREADABLE, Tree, interruptible, sentence, status_of
 from jffs2tx.readers import READERS, Strategy
 
 if TYPE_CHECKING:
     from jffs2tx.image import Image
 
 FOUND = 1
-DAMAGED = 3
-INTERRUPTED = 130
 BROKEN_PIPE = 141
+ERASE_SIZE_MAX_BYTES = 1 << 20  # of usual flash
+MESSAGE_CHARS_MAX = 1000  # of a sentence; paths of the user's can be of any length
 
 
 class Size(click.ParamType):
@@ -65,7 +66,7 @@ class Group(click.Group):
 
 target_argument = click.argument("target")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no report.")
 
 
 def medium_options(command: Callable) -> Callable:
@@ -104,7 +105,30 @@ def opened(target: str, medium: dict, writable: bool = False) -> Iterator[Image]
     with open_image(target, writable=writable, **medium) as image:
         for guess in image.guesses:
             click.echo(f"jffs2tx: guessed: {guess}", err=True)
-        yield image
+        try:
+            yield image
+        except HostError as error:  # whatever was done then, it is about the image file
+            raise error if error.path == target else HostError(str(error), path=target) from None
+
+
+@contextmanager
+def telling(tree: Tree | None = None) -> Iterator[list[Image]]:
+    """Whatever ends a command that writes carries which tree is there then, for main(): that of the image which the
+    command puts into the list, or `tree`, of what was not refused.
+    """
+    images: list[Image] = []
+    try:
+        yield images
+    except BaseException as error:
+        if images and (tree is None or isinstance(error, KeyboardInterrupt | OSError)):
+            error.tree = tree or images[0].flash.tree
+        raise
+
+
+def warn(facts: dict) -> None:
+    """Warnings are for people to see, whatever else is shown."""
+    for warning in facts.get("warnings", ()):
+        click.echo(f"jffs2tx: warning: {warning}", err=True)
 
 
 def reading_options(command: Callable) -> Callable:
@@ -141,7 +165,7 @@ class Upgrade:
         from jffs2tx.manifest import Manifest
         from jffs2tx.source import Source
 
-        tree = Manifest.parse(Path(self.manifest).read_bytes())
+        tree = Manifest.parse(Path(self.manifest).read_bytes(), _room(self.target, medium["device_size"]))
         with Source(self.source) as files, opened(self.target, medium, writable) as image:
             try:
                 yield image, {"manifest": tree, "source": files, "strategy": self.strategy, "readers": self.readers}
@@ -149,6 +173,17 @@ class Upgrade:
                 if medium["device_size"] is None and image.location and image.location.to_file_end:
                     raise NoSpace(f"{error}; if the flash is larger than this file, say --device-size") from None
                 raise
+
+
+def _room(target: str, device_size: int | None) -> int | None:
+    """The most bytes that a target can have; None: unknown until it is opened. An image may end within a block."""
+    try:
+        status = os.stat(target)
+    except OSError:  # that is said when it is opened
+        return None
+    if device_size is None and not stat.S_ISREG(status.st_mode):
+        return None
+    return max(device_size or 0, status.st_size + ERASE_SIZE_MAX_BYTES)
 
 
 def upgrade_options(command: Callable) -> Callable:
@@ -217,23 +252,32 @@ def plan(upgrade, medium, as_json) -> None:
 
     with upgrade.opened(medium) as (image, arguments):
         facts = ops.plan(image, **arguments)
+    warn(facts)
     output.result(facts, as_json)
 
 
 @cli.command()
 @upgrade_options
 @medium_options
+@click.option("--yes", is_flag=True, help="Even where the owners of all files change, devices go, or much is removed.")
 @json_option
 @quiet_option
-def apply(upgrade, medium, as_json, quiet) -> None:
+@click.pass_context
+def apply(ctx, upgrade, medium, yes, as_json, quiet) -> None:
     """Upgrade TARGET to MANIFEST in one transaction."""
     from jffs2tx import ops, output
     from jffs2tx.progress import reporter
 
-    with upgrade.opened(medium, writable=True) as (image, arguments), reporter(quiet) as progress:
-        facts = ops.apply(image, progress=progress, **arguments)
-    if as_json or not quiet:
-        output.result(facts, as_json)
+    with telling() as images:
+        with upgrade.opened(medium, writable=True) as (image, arguments), reporter(quiet) as progress:
+            images.append(image)
+            facts = ops.apply(image, progress=progress, yes=yes, **arguments)
+        warn(facts)
+        if as_json or not quiet:
+            output.result(facts, as_json)
+            sys.stdout.flush()
+    if facts.get("unsettled"):
+        ctx.exit(UNFINISHED)
 
 
 @cli.command()
@@ -296,7 +340,8 @@ def recover(target, medium, as_json, quiet) -> None:
     from jffs2tx import ops, output
     from jffs2tx.progress import reporter
 
-    with opened(target, medium, writable=True) as image, reporter(quiet) as progress:
+    with telling(Tree.SAME) as images, opened(target, medium, writable=True) as image, reporter(quiet) as progress:
+        images.append(image)
         facts = ops.recover(image, progress=progress)
     if as_json or not quiet:
         output.result(facts, as_json)
@@ -312,6 +357,19 @@ def status(target, medium, as_json) -> None:
 
     with opened(target, medium) as image:
         output.result(ops.status(image), as_json)
+
+
+@cli.command()
+@json_option
+def readers(as_json) -> None:
+    """Show who reads a medium, and by which strategy on which flash each sees wholly the old or the new tree."""
+    from jffs2tx import ops, output, output_readers
+
+    facts = ops.readers()
+    if as_json:
+        output.result(facts, as_json)
+    else:
+        output_readers.tables(facts["readers"])
 
 
 @cli.command()
@@ -436,7 +494,7 @@ def check(ctx, target, everything, medium, as_json, quiet) -> None:
     except (FormatError, GeometryError) as error:
         if isinstance(error, GeometryError) and any(medium.values()):
             raise  # what was said of the medium is wrong, not the medium
-        ctx.exit(_fail(str(error), DAMAGED))
+        ctx.exit(_fail(str(error), UNREADABLE))
     if as_json:
         output.result(facts, as_json)
     else:
@@ -492,35 +550,51 @@ def _inside(path: str) -> bytes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status. Users see one sentence, never a traceback."""
+    _open_standard_streams()
     try:
-        with cli.make_context("jffs2tx", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        with interruptible():
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt as error:
+        return _failed(str(error) or "interrupted", error)
+    except Damaged as error:
+        return _fail_damaged(error)
+    except Jffs2txError as error:
+        return _failed(str(error), error)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        if error.filename:
+            return _failed(f"{os.fsdecode(error.filename)}: {reason}", error)
+        return _failed(f"{_lost_output(error)}{reason}", error)
+    except Exception as error:
+        if os.environ.get("JFFS2TX_TRACEBACK"):
+            raise
+        text = f"internal error, {type(error).__name__}: {error} (JFFS2TX_TRACEBACK=1 shows where)"
+        return _failed(text, error)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        with cli.make_context("jffs2tx", arguments) as context:
             cli.invoke(context)
         sys.stdout.flush()
-        return 0
+        return DONE
     except click.exceptions.Exit as leaving:
+        sys.stdout.flush()
         return leaving.exit_code
     except click.UsageError as error:
         hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         return _fail(f"{error.format_message().rstrip('.')}{hint}", error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted", INTERRUPTED)
-    except Damaged as error:
-        return _fail_damaged(error)
-    except Jffs2txError as error:
-        return _fail(str(error), error.exit_status)
-    except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not try to flush the rest at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        return _fail(f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason, 1)
-    except Exception as error:
-        if os.environ.get("JFFS2TX_TRACEBACK"):
-            raise
-        return _fail(f"internal error, {type(error).__name__}: {error} (JFFS2TX_TRACEBACK=1 shows where)", 1)
+
+
+def _failed(message: str, error: BaseException) -> int:
+    """One that ends the program: its sentence says which tree is there, its status too."""
+    tree = getattr(error, "tree", None)
+    status = status_of(error, tree)
+    if status == FAILED and isinstance(error, BrokenPipeError):
+        status = BROKEN_PIPE
+    return _fail(sentence(message, tree), status)
 
 
 def _fail_damaged(error: Damaged) -> int:
@@ -532,9 +606,40 @@ def _fail_damaged(error: Damaged) -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    sentence = printable(" ".join(message.split()).encode("utf-8", "surrogateescape"))
-    click.echo(f"jffs2tx: {sentence}", err=True)
+    text = printable(" ".join(message.split()).encode("utf-8", "surrogateescape"))
+    if len(text) > MESSAGE_CHARS_MAX:
+        half = MESSAGE_CHARS_MAX // 2
+        text = f"{text[:half]}[…]{text[-half:]}"
+    with suppress(OSError):  # whoever reads it may have gone
+        click.echo(f"jffs2tx: {text}", err=True)
     return status
+
+
+def _open_standard_streams() -> None:
+    """A stream that the caller closed is closed for us too: what is written to stdout then fails, and no file that is
+    opened takes its number.
+    """
+    for name, number, mode in (("stdin", 0, os.O_RDONLY), ("stdout", 1, os.O_RDONLY), ("stderr", 2, os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, mode)
+            if fd != number:
+                os.dup2(fd, number)
+                os.close(fd)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 (stays open)
+
+
+def _lost_output(error: OSError) -> str:
+    """Where it is stdout that failed: its name for the sentence; what could not be written is given up, or the
+    interpreter would try once more at its end. Files have their names in the error.
+    """
+    try:
+        sys.stdout.flush()
+        failed = error.errno in (errno.EPIPE, errno.EBADF)
+    except OSError:
+        failed = True
+    if failed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return "standard output: " if failed else ""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from jffs2tx._ffi import check, ffi, lib
+from jffs2tx.outcome import Tree
 
 KINDS = {"nor": lib.JX_NOR, "nand": lib.JX_NAND, "nor-ecc": lib.JX_NOR_ECC}
 _KIND_NAMES = {number: name for name, number in KINDS.items()}
@@ -93,6 +94,8 @@ class Flash:
         self.check_users: Callable[[], None] = lambda: None
         #: Told the name of each phase of an upgrade on this flash when it ends.
         self.on_phase: Callable[[str], None] = lambda phase: None
+        #: Which tree is there since an upgrade began to write: a member of jffs2tx.outcome.Tree; None: none has.
+        self.tree: Tree | None = None
 
     @classmethod
     def memory(cls, geometry: Geometry, content: bytes = b"") -> Flash:
@@ -115,7 +118,7 @@ class Flash:
         start: int = 0,
         length: int = 0,
     ) -> Flash:
-        """An image file, mapped; with oob a dump that has it behind each page; with length only so many bytes from
+        """An image file; with oob a dump that has it behind each page; with length only so many bytes from
         start on, OOB included. Raises NotFound, MediumError, GeometryError.
         """
         out = ffi.new("jx_flash **")

@@ -1,9 +1,9 @@
 """Every error that jffs2tx raises on purpose, below one root.
 
 Where Python has a built-in exception for the same thing the class is that one too, so that both
-`except FileNotFoundError` and `except Jffs2txError` work. `exit_status` is what the command line returns: 1 refused or
-failed and the target is as it was, 2 wrong usage, 3 the medium is damaged beyond what can be read.
-`codes` names the members of the C core's enum jx_error that the class stands for.
+`except FileNotFoundError` and `except Jffs2txError` work. `exit_status` is what the command line returns (README has
+the table); jffs2tx.outcome says what a failed upgrade leaves. `codes` names the members of the C core's enum jx_error
+that the class stands for.
 """
 
 from collections.abc import Iterable
@@ -69,7 +69,7 @@ class StrategyError(Refused):
 class LimitError(Refused):
     """A limit of the engine or of JFFS2: nodes, names, inode numbers, versions."""
 
-    codes = ("JX_ELIMIT",)
+    codes = ("JX_ELIMIT", "JX_ELIMIT_INO", "JX_ELIMIT_VERSION", "JX_ELIMIT_XATTR", "JX_ELIMIT_TXID")
 
 
 class SourceError(Refused):
@@ -137,6 +137,14 @@ class MediumError(Jffs2txError, OSError):
 
     exit_status = 3
     codes = ("JX_EIO", "JX_EECC")
+
+
+class HostError(Jffs2txError, OSError):
+    """The host cannot read or write the image file: its disk is full or at fault, or somebody cut the file short. This
+    says nothing of the flash.
+    """
+
+    codes = ("JX_EHOST", "JX_EHOST_FULL", "JX_ESHORT")
 
 
 class VerifyError(MediumError):

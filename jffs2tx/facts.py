@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from jffs2tx.device import Geometry
 from jffs2tx.filesystem import Space
 from jffs2tx.meter import Work
+from jffs2tx.outcome import Tree, sentence
 from jffs2tx.progress import format_bytes
 from jffs2tx.readers import Reader
 from jffs2tx.upgrade import Outcome
@@ -25,7 +26,7 @@ def plan_facts(outcome: Outcome) -> dict:
         "removed_names": len(plan.unlinks),
         "new_metadata": len(plan.attributes),
         "rebuilt_directories": [path.decode("utf-8", "backslashreplace") for path in plan.rebuilt],
-        "warnings": list(plan.warnings),
+        "warnings": [*plan.warnings, *plan.risks],
     }
     if figures:
         facts |= {
@@ -94,10 +95,11 @@ def _full_rewrite_facts(work: Sequence[Work], geometry: Geometry, space: Space) 
 def apply_facts(outcome: Outcome, geometry: Geometry, space: Space, ecc_corrected: int) -> dict:
     """What an upgrade did, with the work that the flash had of it. space: after it; ecc_corrected: bits, during it."""
     facts = plan_facts(outcome) | _work_facts(outcome.work, geometry) | {"ecc_corrected_bits": ecc_corrected}
+    facts["unsettled"] = outcome.unsettled
     facts["phases"] = [_phase_facts(phase, geometry) for phase in outcome.work]
     facts["full_rewrite"] = _full_rewrite_facts(outcome.work, geometry, space)
     if outcome.unsettled:
-        facts["warnings"] = [*facts["warnings"], f"the new tree stands, but run recover again: {outcome.unsettled}"]
+        facts["warnings"] = [*facts["warnings"], sentence(f"not all is finished: {outcome.unsettled}", Tree.NEW)]
     if outcome.recovery:
         facts["dead_blocks_erased"] = outcome.recovery.blocks_erased
     return facts

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import stat as stat_bits
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.damage import Damage, Log, inode_damage, tree_damage
 from jffs2tx.device import Flash
 from jffs2tx.errors import Corrupt, Damaged, FormatError, Jffs2txError, NotADirectory, NotFound
-from jffs2tx.readers import Reader, knows_summaries
 from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
@@ -20,6 +20,7 @@ PATH_MAX_BYTES = 4095  # as Linux has it; what lies deeper no program reaches by
 CHUNK_BYTES = 256 * 1024
 
 _NONE = 0xFFFFFFFF  # no offset
+_NO_MORE: Mapping[str, int] = MappingProxyType({})
 
 ENDIANS = {"little": lib.JX_LITTLE, "big": lib.JX_BIG}
 
@@ -110,16 +111,17 @@ class FileSystem:
         empty_scan: int = 256,
         inspect: bool = False,
         path: str | None = None,
+        abilities: Mapping[str, int] | None = None,
     ) -> None:
         """Scans. endian None: found by evidence; summary: whether valid summaries are believed; inspect: also where a
-        kernel refuses the mount; path: for messages.
+        kernel refuses the mount; path: for messages; abilities: further fields of struct jx_reader.
 
         Raises FormatError, MediumError.
         """
         self.flash = flash
         self.path = path
         self._adopted: set[int] = set()
-        self._handle, code = _open(flash, make_reader(endian, summary, empty_scan, inspect))
+        self._handle, code = _open(flash, make_reader(endian, summary, empty_scan, inspect, abilities or {}))
         if code == lib.JX_EFORMAT and not inspect:
             self._refuse(make_reader(endian, summary, empty_scan, True))
         check(code, doing="reading the file system", path=path)
@@ -220,6 +222,15 @@ class FileSystem:
         buffer = ffi.new("uint8_t[255]")
         length = check(lib.jx_fs_readlink(self.handle, ino, buffer, 254), doing=f"reading link inode {ino}")
         return ffi.buffer(buffer, length)[:]
+
+    def follow_ino(self, directory: int, ino: int) -> int | None:
+        """The inode that a boot loader finds behind the link `ino` of this directory; None: nothing."""
+        out = ffi.new("uint32_t *")
+        code = lib.jx_fs_follow(self.handle, directory, ino, out)
+        if code == lib.JX_ENOENT:
+            return None
+        check(code, doing=f"following link inode {ino}")
+        return out[0]
 
     def xattrs_ino(self, ino: int, *, skip_broken: bool = False) -> dict[bytes, bytes]:
         """Extended attributes by full name; ACLs as the VFS shows them."""
@@ -465,9 +476,8 @@ def _open(flash: Flash, reader) -> tuple[object | None, int]:
 
 
 def make_reader(
-    endian: str | None, summary: bool, empty_scan: int, inspect: bool = False, readers: tuple[Reader, ...] = ()
+    endian: str | None, summary: bool, empty_scan: int, inspect: bool = False, abilities: Mapping[str, int] = _NO_MORE
 ):
-    """readers: who will mount what is written; none: not known."""
     return ffi.new(
         "struct jx_reader *",
         {
@@ -475,6 +485,6 @@ def make_reader(
             "summary": summary,
             "empty_scan_bytes": empty_scan,
             "inspect": inspect,
-            "no_marks": knows_summaries(readers),
-        },
+        }
+        | abilities,
     )

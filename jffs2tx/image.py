@@ -3,16 +3,18 @@ and what kind of flash that is of, by what is given and by what the file itself 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import functools
 import mmap
 import os
 import stat
-from contextlib import ExitStack, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from jffs2tx import mtd
 from jffs2tx.device import Flash, Geometry, Oob
-from jffs2tx.errors import Busy, GeometryError, IsADirectory, Refused
+from jffs2tx.errors import Busy, GeometryError, HostError, IsADirectory, Refused
 from jffs2tx.evidence import running_kernel
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.geometry import Given, check_erase_size_shown, check_page_size, find_geometry
@@ -23,6 +25,8 @@ from jffs2tx.probe import Probe, find_endian, probe
 from jffs2tx.progress import format_bytes
 from jffs2tx.readers import DEFAULT_READERS
 from jffs2tx.view import View
+
+COPY_BYTES = 16 << 20
 
 
 class Image:
@@ -181,15 +185,48 @@ def _look(
     """Raises FormatError, GeometryError."""
     size = os.fstat(file.fileno()).st_size
     window = check_window(path, size, offset or 0, length)
-    with mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else nullcontext(b"") as content:
+    _check_size(path, window * 4 // 5)  # more even if a fifth of it is OOB
+    with _copied(path, file, size, offset or 0, window) if size else nullcontext(b"") as content:
         view = View(content, offset or 0, window)
-        _check_size(path, view.length * 4 // 5)  # more even if a fifth of it is OOB
         dump = find_dump(path, view, page_size, oob_size, guesses)
         if dump:
             view = View(content, view.offset, window, dump.page_size, dump.oob.size)
         _check_size(path, view.size)
         location = locate(path, view, offset, length, guesses)
         return location.closed(), dump, probe(location.view, dump)
+
+
+@contextmanager
+def _copied(path: str, file, size: int, offset: int, length: int) -> Iterator[mmap.mmap]:
+    """The bytes of a file in memory of our own, of which only those of the window are filled, and of a hole none: a map
+    of the file would end the program with SIGBUS if somebody cut the file short. Raises HostError.
+    """
+    fd, at, end = file.fileno(), offset, offset + length
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    with mmap.mmap(-1, size, flags=private) as content:
+        try:
+            with memoryview(content) as room:
+                while (at := _next_data(fd, at, end)) < end:
+                    with room[at : min(end, at + COPY_BYTES)] as part:
+                        at += os.preadv(fd, [part], at) or end
+            size_now = os.fstat(fd).st_size
+        except OSError as error:
+            raise HostError(
+                f"the host cannot read it at {at:#x}: {(error.strerror or '').lower()}", path=path
+            ) from None
+        if size_now < end:
+            raise HostError("became shorter while it was read: let nobody else write to it", path=path)
+        yield content
+
+
+def _next_data(fd: int, at: int, end: int) -> int:
+    """Where from `at` on the file holds something other than a hole; at most `end`."""
+    try:
+        return min(end, os.lseek(fd, at, os.SEEK_DATA)) if at < end else end
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end
+        raise
 
 
 def _check_size(path: str, size: int) -> None:

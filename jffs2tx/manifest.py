@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from os import PathLike
 
-from jffs2tx.errors import ManifestError
-from jffs2tx.progress import ProgressCallback
+from jffs2tx.errors import ManifestError, NoSpace
+from jffs2tx.progress import ProgressCallback, format_bytes
 
 HEADER = b"#jffs2tx manifest 1"
 
@@ -33,6 +33,7 @@ NAME_MAX_BYTES = 254  # JFFS2_MAX_NAME_LEN; the same limit holds for a link's ta
 ID_MAX = 0xFFFF  # uid and gid are 16 bits on the medium
 TIME_MAX_SECONDS = 0xFFFFFFFF  # 32 bits, unsigned
 SIZE_MAX_BYTES = 0x7FFFFFFF
+DIRENT_MIN_BYTES = 44  # a header and a padded name of one byte
 MODE_MAX = 0o7777
 MAJOR_MAX = 0xFFF  # new_encode_dev: 12 bits of major, 20 bits of minor
 MINOR_MAX = 0xFFFFF
@@ -100,9 +101,14 @@ class Manifest:
         check.finish()
 
     @classmethod
-    def parse(cls, text: bytes | str) -> Manifest:
-        """Reads a manifest. Raises ManifestError with the number of the line at fault."""
+    def parse(cls, text: bytes | str, room: int | None = None) -> Manifest:
+        """Reads a manifest. Raises ManifestError with the number of the line at fault.
+
+        room: bytes of the device; NoSpace, before a line is parsed, for more paths than it has room for names.
+        """
         data = text.encode() if isinstance(text, str) else text
+        if room is not None:
+            _check_room(data, room)
         entries: list[Entry] = []
         check = _TreeCheck()
         for number, line in _lines(data):
@@ -220,6 +226,15 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith(b"#"):
             yield number, line
+
+
+def _check_room(data: bytes, room: int) -> None:
+    """Each path takes a dirent, whose name has at least a byte. Raises NoSpace."""
+    count, most = len(re.findall(rb"(?m)^[^#\s]", data)), room // DIRENT_MIN_BYTES
+    if count > most:
+        raise NoSpace(
+            f"the manifest has {count:,} paths, and a device of {format_bytes(room)} holds at most {most:,} names"
+        )
 
 
 def _parse_line(line: bytes) -> tuple[Entry, int | None]:

@@ -86,7 +86,7 @@ def write_image(
     settings = {"endian": endian, "compression": compression, "summary": summary}
     if not geometry.size:
         geometry = replace(geometry, size=geometry.erase_size * _blocks_for(geometry, manifest, content, **settings))
-    with new_file(path) as file, Flash.memory(geometry) as flash:
+    with new_file(path, streams=True) as file, Flash.memory(geometry) as flash:
         figures = make_filesystem(flash, manifest, content, progress=progress, **settings)
         for offset in range(0, geometry.size, geometry.erase_size):
             file.write(flash.read(offset, geometry.erase_size))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from jffs2tx.errors import Corrupt, Jffs2txError, MediumError, OutOfMemory, UnknownCompression
+from jffs2tx.errors import Corrupt, HostError, Jffs2txError, MediumError, OutOfMemory, UnknownCompression
 from jffs2tx.filesystem import ROOT_INO, FileSystem, Name, is_name
 from jffs2tx.manifest import Entry
 from jffs2tx.plan import Old, OldTree
@@ -69,7 +69,7 @@ def _look(fs: FileSystem, path: bytes, ino: int) -> tuple[Old, list[Name]]:
 
 def _may_be_whole(error: Jffs2txError) -> bool:
     """It failed for a reason that says nothing of what stands there: no memory, or a read that may go well later."""
-    return isinstance(error, OutOfMemory | MediumError) and not isinstance(error, Corrupt)
+    return isinstance(error, OutOfMemory | MediumError | HostError) and not isinstance(error, Corrupt)
 
 
 def _broken(path: bytes, name: Name) -> Old:

@@ -1,7 +1,8 @@
 """A directory as the source of an upgrade: what is in it, and the content of its files, checked as it is read.
 
-Every open goes component by component below the directory and follows no symbolic link, so that nothing outside of it
-is ever read.
+Whatever is looked at below the directory is opened first, component by component from the directory's own descriptor
+and through no symbolic link, and everything about it comes from that descriptor. So nothing outside is ever read,
+neither content nor names, link targets or attributes, whatever is moved or replaced meanwhile.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 
 from jffs2tx.errors import NotADirectory, NotFound, SourceError
 from jffs2tx.manifest import Entry, Manifest, escape_path, xattr_is_supported
+from jffs2tx.plan.model import name_of, parent_of
 from jffs2tx.progress import ProgressCallback
 
 CHUNK_BYTES = 256 * 1024
@@ -30,6 +33,7 @@ _TYPES = {
     stat.S_IFSOCK: "socket",
 }
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC  # opens no device, and a symbolic link itself
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -85,49 +89,51 @@ class Source:
         it.
         """
         found = list(self._walk())
-        inodes = {_inode(status): status for _, status in found if stat.S_ISREG(status.st_mode)}
-        total = sum(status.st_size for status in inodes.values())
-        done = 0
+        inodes = {_inode(status): entry.size for entry, status in found if entry.type == "file"}
+        total, done = sum(inodes.values()), 0
         hashes: dict[tuple[int, int], str] = {}
-        entries = []
-        for path, status in found:
-            entry = self._entry(path, status)
-            if entry.type == "file":
-                inode = _inode(status)
-                if inode not in hashes:
-                    hashes[inode] = self._hash(entry)
-                    done += entry.size
-                    if progress:
-                        progress("hash", done, total)
-                entry = replace(entry, sha256=hashes[inode])
-            entries.append(entry)
-        return Manifest(_grouped(entries, found))
+        for entry, status in found:
+            inode = _inode(status)
+            if entry.type == "file" and inode not in hashes:
+                hashes[inode] = self._hash(entry, inode)
+                done += entry.size
+                if progress:
+                    progress("hash", done, total)
+        return Manifest(_grouped(found, hashes))
 
     # ---- one file ----
 
-    def _open_fd(self, entry: Entry) -> int:
-        directory = self._fd
-        *parents, name = entry.path.split(b"/")
+    @contextmanager
+    def _directory(self, path: bytes) -> Iterator[int]:
+        """A descriptor of a directory below the root, or of the root. Raises OSError."""
+        fd = self._fd
         try:
-            for parent in parents:
-                below = os.open(parent, _DIRECTORY, dir_fd=directory)
-                if directory != self._fd:
-                    os.close(directory)
-                directory = below
-            return os.open(name, _FILE, dir_fd=directory)
+            for name in path.split(b"/") if path else ():
+                above, fd = fd, os.open(name, _DIRECTORY, dir_fd=fd)
+                if above != self._fd:
+                    os.close(above)
+            yield fd
+        finally:
+            if fd != self._fd:
+                os.close(fd)
+
+    def _open_fd(self, entry: Entry) -> int:
+        try:
+            with self._directory(parent_of(entry.path)) as directory:
+                return os.open(name_of(entry.path), _FILE, dir_fd=directory)
         except OSError as error:
             raise _refusal(entry, _reason(error)) from None
-        finally:
-            if directory != self._fd:
-                os.close(directory)
 
-    def _chunks(self, entry: Entry, chunk_bytes: int) -> Iterator[bytes]:
+    def _chunks(self, entry: Entry, chunk_bytes: int, inode: tuple[int, int] | None = None) -> Iterator[bytes]:
+        """inode: which one it must be."""
         fd = self._open_fd(entry)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             raise _refusal(entry, "is no regular file")
         with os.fdopen(fd, "rb", buffering=0) as file:
+            if inode not in (None, _inode(status)):
+                raise _refusal(entry, "changed while it was read")
             if status.st_size != entry.size:
                 raise _refusal(entry, f"has {status.st_size} bytes, not {entry.size}")
             try:
@@ -136,10 +142,10 @@ class Source:
             except OSError as error:
                 raise _refusal(entry, _reason(error)) from None
 
-    def _hash(self, entry: Entry) -> str:
+    def _hash(self, entry: Entry, inode: tuple[int, int]) -> str:
         digest = hashlib.sha256()
         done = 0
-        for chunk in self._chunks(entry, CHUNK_BYTES):
+        for chunk in self._chunks(entry, CHUNK_BYTES, inode):
             digest.update(chunk)
             done += len(chunk)
         if done != entry.size:
@@ -148,45 +154,52 @@ class Source:
 
     # ---- the tree ----
 
-    def _walk(self) -> Iterator[tuple[bytes, os.stat_result]]:
-        """Every path below the root and the root itself, in no particular order."""
-        yield b"", os.fstat(self._fd)
+    def _walk(self) -> Iterator[tuple[Entry, os.stat_result]]:
+        """The root and every path below it, in no particular order, all but hashes and hard-link groups."""
+        yield _entry(b"", self._fd)
         pending = [b""]
         while pending:
             directory = pending.pop()
-            try:
-                with os.scandir(os.path.join(self._root, directory)) as children:
-                    found = [(child.name, child.stat(follow_symlinks=False)) for child in children]
-            except OSError as error:
-                raise SourceError(_reason(error), path=escape_path(directory)) from None
-            for name, status in found:
-                path = directory + b"/" + name if directory else name
-                yield path, status
-                if stat.S_ISDIR(status.st_mode):
-                    pending.append(path)
+            for found in self._children(directory):
+                yield found
+                if found[0].type == "dir":
+                    pending.append(found[0].path)
 
-    def _entry(self, path: bytes, status: os.stat_result) -> Entry:
-        """All but hash and hard-link group."""
-        full = os.path.join(self._root, path)
-        kind = _TYPES[stat.S_IFMT(status.st_mode)]
-        device = (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in ("char", "block") else None
+    def _children(self, directory: bytes) -> list[tuple[Entry, os.stat_result]]:
+        path = directory
         try:
-            link = os.readlink(full) if kind == "link" else None
-            xattrs = _xattrs(full)
+            with self._directory(directory) as fd:
+                found = []
+                for name in map(os.fsencode, os.listdir(fd)):
+                    path = directory + b"/" + name if directory else name
+                    child = os.open(name, _LOOK, dir_fd=fd)
+                    try:
+                        found.append(_entry(path, child))
+                    finally:
+                        os.close(child)
+                return found
         except OSError as error:
             raise SourceError(_reason(error), path=escape_path(path)) from None
-        return Entry(
-            path=path,
-            type=kind,
-            mode=stat.S_IMODE(status.st_mode),
-            uid=status.st_uid,
-            gid=status.st_gid,
-            time=status.st_mtime_ns // 1_000_000_000,
-            size=status.st_size if kind == "file" else 0,
-            link=link,
-            device=device,
-            xattrs=xattrs,
-        )
+
+
+def _entry(path: bytes, fd: int) -> tuple[Entry, os.stat_result]:
+    """What a descriptor stands for, by whatever way it was opened. Raises OSError."""
+    status = os.fstat(fd)
+    kind = _TYPES[stat.S_IFMT(status.st_mode)]
+    device = (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in ("char", "block") else None
+    entry = Entry(
+        path=path,
+        type=kind,
+        mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        time=status.st_mtime_ns // 1_000_000_000,
+        size=status.st_size if kind == "file" else 0,
+        link=os.readlink(b"", dir_fd=fd) if kind == "link" else None,
+        device=device,
+        xattrs=_xattrs(fd),
+    )
+    return entry, status
 
 
 def _read_full(file, wanted: int) -> bytes:
@@ -197,10 +210,14 @@ def _read_full(file, wanted: int) -> bytes:
     return chunk
 
 
-def _xattrs(path: bytes | int) -> dict[bytes, bytes]:
+def _xattrs(fd: int) -> dict[bytes, bytes]:
+    """By way of /proc, since a descriptor that opened no device and followed no link takes no fgetxattr(2)."""
+    path = f"/proc/self/fd/{fd}"
     try:
-        names = filter(xattr_is_supported, map(os.fsencode, os.listxattr(path, follow_symlinks=False)))
-        return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+        names = filter(xattr_is_supported, map(os.fsencode, os.listxattr(path)))
+        return {name: os.getxattr(path, name) for name in names}
+    except FileNotFoundError:
+        raise OSError(errno.ENOSYS, "only /proc shows its attributes, and it is not mounted") from None
     except OSError as error:
         if error.errno == errno.ENOTSUP:
             return {}
@@ -211,14 +228,16 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _grouped(entries: list[Entry], found: list[tuple[bytes, os.stat_result]]) -> Iterator[Entry]:
-    """Entries with hard-link groups set; Manifest drops groups of one name and numbers the rest."""
+def _grouped(found: list[tuple[Entry, os.stat_result]], hashes: dict[tuple[int, int], str]) -> Iterator[Entry]:
+    """Entries with hashes and hard-link groups; Manifest drops groups of one name and numbers the rest."""
     numbers: dict[tuple[int, int], int] = {}
-    for entry, (_, status) in zip(entries, found, strict=True):
-        if entry.type == "dir" or status.st_nlink == 1:
-            yield entry
-        else:
-            yield replace(entry, inode=numbers.setdefault(_inode(status), len(numbers)))
+    for entry, status in found:
+        inode = _inode(status)
+        if entry.type == "file":
+            entry = replace(entry, sha256=hashes[inode])
+        if entry.type != "dir" and status.st_nlink > 1:
+            entry = replace(entry, inode=numbers.setdefault(inode, len(numbers)))
+        yield entry
 
 
 def _refusal(entry: Entry, message: str) -> SourceError:

@@ -9,8 +9,11 @@ from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.errors import NoSpace, TooBig
 from jffs2tx.filesystem import STRATEGIES, FileSystem
 from jffs2tx.manifest import Entry, escape_path
+from jffs2tx.outcome import Tree
 from jffs2tx.plan import TYPE_BITS, Link, New, Plan, SetAttr, Unlink, name_of
 from jffs2tx.xattr import xattr_to_medium
+
+_TREES = {lib.JX_OUTCOME_OLD: Tree.OLD, lib.JX_OUTCOME_NEW: Tree.NEW, lib.JX_OUTCOME_UNKNOWN: Tree.UNKNOWN}
 
 #: progress(phase, done, total), both in bytes; None: nobody wants to know.
 Progress = Callable[[str, int, int], None] | None
@@ -213,7 +216,13 @@ class Run:
         check(code, doing="preparing the commit")
 
     def commit(self) -> None:
+        """Raises also where the new tree is there: `tree` tells."""
         check(lib.jx_txn_commit(self._txn), doing="committing")
+
+    @property
+    def tree(self) -> Tree:
+        """Which tree the medium shows."""
+        return _TREES[lib.jx_txn_outcome(self._txn)]
 
     def abort(self) -> None:
         lib.jx_txn_abort(self._txn)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.collect import Collection, collect, estimate
 from jffs2tx.device import Flash
-from jffs2tx.errors import Busy, MediumError, NoSpace
+from jffs2tx.errors import Busy, HostError, MediumError, NoSpace, OutOfMemory, Refused
 from jffs2tx.filesystem import STATES, STRATEGIES, FileSystem, make_reader
 from jffs2tx.manifest import Manifest
 from jffs2tx.meter import Meter, Work
 from jffs2tx.oldtree import old_tree
+from jffs2tx.outcome import Tree
 from jffs2tx.plan import Medium, Plan, Wanted, make_plan
 from jffs2tx.readers import Reader, compressors, knows_summaries, named
 from jffs2tx.staging import Content, Figures, Progress, Run, compression_mask, no_room
+
+#: Once the new tree is there these are no failure of the upgrade.
+_LEFT_TO_RECOVER = (MediumError, HostError, Refused, OutOfMemory)
 
 _COMPRESSION_BY_NUMBER = {0: "none", 1: "zero", 2: "rtime", 6: "zlib", 7: "lzo"}
 
@@ -60,7 +65,8 @@ def _recovery(
     function, flash: Flash, endian: str | None, readers: tuple[Reader, ...], doing: str, path: str | None = None
 ) -> Recovery:
     out = ffi.new("struct jx_recovery *")
-    check(function(flash.handle, make_reader(endian, True, 256, readers=readers), out), doing=doing, path=path)
+    reader = make_reader(endian, True, 256, abilities={"no_marks": knows_summaries(readers)})
+    check(function(flash.handle, reader, out), doing=doing, path=path)
     return Recovery(STATES[out.state_before], STATES[out.state], out.blocks_erased, out.nodes_moved, out.bits_cleared)
 
 
@@ -90,7 +96,7 @@ def medium_of(fs: FileSystem) -> Medium:
 def _compression(fs: FileSystem, readers: tuple[Reader, ...]) -> int:
     """What the medium already uses, and what every reader is known to have."""
     used = {_COMPRESSION_BY_NUMBER[c] for c in fs.compressions() if c in _COMPRESSION_BY_NUMBER}
-    allowed = used | set(compressors(readers)) | {"none", "zero"}
+    allowed = used | set(compressors(readers)) | {"none"}
     if "lzo" not in used:
         allowed.discard("lzo")  # three times the time for the same size as zlib
     return compression_mask(allowed)
@@ -177,13 +183,16 @@ def apply_upgrade(
     tag: bytes = bytes(16),
     progress: Progress = None,
     settle: bool = True,
+    confirm: Callable[[Plan], None] = lambda plan: None,
 ) -> Outcome:
     """Lands the wanted tree as one transaction.
 
     The whole is proved dry first; then what an earlier cut left is finished, room is made where it is missing, and the
     tree is staged, committed and settled.
-    An error before the commit leaves the old tree. `tag` (16 bytes) is what the blocks say of this transaction.
-    A live flash gets neither finishing nor room, and settles only what the running kernel does not read.
+    An error before the commit leaves the old tree; at any time `flash.tree` says which is there. `tag` (16 bytes) is
+    what the blocks say of this transaction.
+    confirm: raises what stops this plan, before the first write. A live flash gets neither finishing nor room, and
+    settles only what the running kernel does not read.
     """
     readers = readers or named(("linux",))
     meter = Meter(flash)
@@ -193,6 +202,8 @@ def apply_upgrade(
         summary = _wants_summary(fs, readers)
     if outcome.plan.is_empty:
         return replace(outcome, work=tuple(meter.work))
+    confirm(outcome.plan)
+    flash.tree = Tree.OLD
     if state != "none":
         with meter.phase("recover"):
             if state == "committed":  # moves nodes as they are: the tree, and so the plan, stays what it was
@@ -204,11 +215,13 @@ def apply_upgrade(
             done = collect(flash, outcome.figures.blocks_wanted, endian=endian, summary=summary, readers=readers)
         outcome = replace(outcome, collection=done)
     with FileSystem(flash, endian=endian) as fs:
-        figures = _land(fs, outcome.plan, content, readers, tag, progress, meter)
-    outcome = replace(outcome, figures=figures)
-    if settle and not flash.live:
+        figures, unsettled = _land(fs, outcome.plan, content, readers, tag, progress, meter)
+    outcome = replace(outcome, figures=figures, unsettled=unsettled)
+    if settle and not flash.live and not unsettled:
         with meter.phase("settle"):
             outcome = _settle(flash, outcome, endian, readers)
+    if not outcome.unsettled:
+        flash.tree = Tree.FINISHED
     return replace(outcome, work=tuple(meter.work))
 
 
@@ -220,7 +233,8 @@ def _land(
     tag: bytes,
     progress: Progress,
     meter: Meter,
-) -> Figures:
+) -> tuple[Figures, str | None]:
+    """The figures, and why nothing may be settled although the new tree is there."""
     with Run(fs, plan, dry=False, tag=tag, **_settings(fs, readers)) as run:
         with meter.phase("stage"):
             try:
@@ -231,12 +245,27 @@ def _land(
                 raise
         fs.flash.check_users()  # no abort: if the kernel writes now, the blocks may be its own by now
         with meter.phase("commit"):
-            run.commit()
-        return run.figures
+            return run.figures, _commit(run)
+
+
+def _commit(run: Run) -> str | None:
+    """Why nothing may be settled although the new tree is there."""
+    flash = run.fs.flash
+    try:
+        run.commit()
+        flash.tree = run.tree
+    except BaseException as error:  # an interruption too, which comes when the core returns
+        flash.tree = run.tree
+        if run.tree is Tree.OLD:
+            run.abort()
+        if run.tree is not Tree.NEW or not isinstance(error, _LEFT_TO_RECOVER):
+            raise
+        return str(error)
+    return None
 
 
 def _settle(flash: Flash, landed: Outcome, endian: str | None, readers: tuple[Reader, ...]) -> Outcome:
     try:
         return replace(landed, recovery=tidy(flash, endian=endian, readers=readers))
-    except (MediumError, NoSpace) as error:  # the new tree stands: that is no failure
+    except _LEFT_TO_RECOVER as error:
         return replace(landed, unsettled=str(error))

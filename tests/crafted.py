@@ -40,6 +40,10 @@ def file_entry(path, data, **more):
     return Entry(path=path, type="file", size=len(data), sha256=hashlib.sha256(data).hexdigest(), **given)
 
 
+def link_entry(path, target):
+    return Entry(path=path, type="link", mode=0o777, uid=0, gid=0, time=TIME, link=target)
+
+
 def filesystem(geometry, files, **options):
     """A simulator with this tree; its log is empty."""
     flash = Flash.simulator(geometry)

@@ -18,14 +18,15 @@ from jffs2tx import upgrade
 from jffs2tx._ffi import check, lib
 from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import NoSpace
-from jffs2tx.faults import VIEWERS, Failure, Judge, Place, Recording, Viewer
+from jffs2tx.faults import VIEWERS, Failure, Judge, Place, Recording, Viewer, viewers_of
 from jffs2tx.faults.trees import facts, facts_on
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.mkfs import make_filesystem
-from jffs2tx.readers import named
+from jffs2tx.readers import READERS, Reader, View, flash_of, named
 from jffs2tx.transaction import Transaction
 from jffs2tx.upgrade import old_tree
 
+from .boot_scenarios import BOOT_SCENARIOS, REMOVING
 from .pairs import PAIRS
 from .scenarios import DEEP_SCENARIOS, NOW, PAST, SCENARIOS, Scenario, Tree
 
@@ -56,7 +57,7 @@ IN_BIG_ENDIAN = ("type-change", "xattr", "devices", "metadata")
 
 @dataclass(frozen=True)
 class Case:
-    """One scenario on one flash by one strategy."""
+    """One scenario on one flash by one strategy; of a scenario such as boot-next@u-boot for that reader alone."""
 
     geometry: str
     strategy: str
@@ -67,7 +68,18 @@ class Case:
 
     @property
     def what(self) -> Scenario:
-        return SCENARIOS.get(self.scenario) or PAIRS.get(self.scenario) or DEEP_SCENARIOS[self.scenario]
+        name = self.scenario.partition("@")[0]
+        return SCENARIOS.get(name) or PAIRS.get(name) or BOOT_SCENARIOS.get(name) or DEEP_SCENARIOS[name]
+
+    @property
+    def reader(self) -> str | None:
+        return self.scenario.partition("@")[2] or None
+
+    @property
+    def readers(self) -> tuple[Reader, ...]:
+        """For whom it is planned."""
+        names = ("linux-summary",) if self.strategy == "seal" else self.what.readers or ("linux",)
+        return named((self.reader,) if self.reader else names)
 
     @property
     def base(self) -> str:
@@ -89,7 +101,13 @@ class Case:
 
     @property
     def promised(self) -> tuple[Viewer, ...]:
-        """The readers for whom the strategy keeps the promise."""
+        """The readers for whom the strategy keeps the promise: a boot loader, and the kernel that it starts."""
+        if self.reader:
+            return tuple(dict.fromkeys((*viewers_of(self.readers), *self._kernels)))
+        return self._kernels
+
+    @property
+    def _kernels(self) -> tuple[Viewer, ...]:
         return tuple(viewer for viewer in VIEWERS if self.strategy != "seal" or viewer.summary)
 
 
@@ -114,6 +132,23 @@ def pair_cases() -> list[Case]:
     ]
 
 
+def reader_cases() -> list[Case]:
+    """For every row of the table but Linux's what it says holds."""
+    return [
+        Case(geometry, strategy, f"{name}@{reader.name}")
+        for reader in READERS.values()
+        if not reader.name.startswith("linux")
+        for geometry in ("nor", "nand512", "nand2k")
+        for strategy in STRATEGIES[geometry]
+        for name in BOOT_SCENARIOS
+        if _is_promised(reader.view(strategy, flash_of(GEOMETRIES[geometry].kind)), name)
+    ]
+
+
+def _is_promised(view: View, scenario: str) -> bool:
+    return view is View.HOLDS or (view is View.UNLESS_REMOVED and scenario not in REMOVING)
+
+
 def deep_cases() -> list[Case]:
     """Of thousands of names each."""
     return [Case("nor", strategy, name) for name in DEEP_SCENARIOS for strategy in STRATEGIES["nor"]]
@@ -121,9 +156,9 @@ def deep_cases() -> list[Case]:
 
 def parse_token(token: str) -> tuple[Case, Place]:
     """Raises ValueError."""
-    match = re.fullmatch(r"(\w+):(\w+):([\w+-]+):(.+)", token)
+    match = re.fullmatch(r"(\w+):(\w+):([\w+@-]+):(.+)", token)
     case = Case(*match.groups()[:3]) if match else None
-    if case not in (*cases(), *pair_cases(), *deep_cases()):
+    if case not in (*cases(), *pair_cases(), *reader_cases(), *deep_cases()):
         raise ValueError(f"{token!r} is no token such as nand2k:seal:rename-dir:c17.t3")
     return case, Place.parse(match[4])
 
@@ -139,8 +174,8 @@ class CaseRecording(Recording):
 
 
 def _begin(flash: Flash, fs: FileSystem, case: Case, strategy: str, when: int) -> Transaction:
-    names = ("linux-summary",) if strategy == "seal" else case.what.readers or ("linux",)
-    return Transaction(flash, fs, time=when, readers=named(names), strategy=strategy)
+    readers = named(("linux-summary",)) if strategy == "seal" != case.strategy else case.readers
+    return Transaction(flash, fs, time=when, readers=readers, strategy=strategy)
 
 
 def land(flash: Flash, case: Case) -> None:

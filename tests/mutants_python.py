@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jffs2tx import staging, upgrade
-from jffs2tx.plan import build, changes, choose, match, rebuild
+from jffs2tx.plan import build, changes, choose, fit, match, rebuild
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,22 @@ PATCHES = {
     "link_shared": Patch(
         "a symlink is named by the old directory and by the rebuilt one", build._Builder, "_is_anew", _links_stay
     ),
+    "renamed_link_kept": Patch(
+        "a symlink with another name keeps its inode, which then has two dirents",
+        match,
+        "_renew_links",
+        lambda _: _nothing,
+    ),
     "directory_shared": Patch(
-        "directories are shared although a reader is older than Linux 4.5", rebuild, "_unshared", _all_share
+        "directories are shared although a reader is older than Linux 4.5", rebuild, "unshared", _all_share
     ),
     "pair_uncounted": Patch("a pair counts as one dirent in the commit set", changes, "dirent_size", _no_pairs),
+    "rebuilt_name_uncounted": Patch(
+        "a rebuilt directory's own name is not counted in the commit set",
+        fit._Problem,
+        "_name_size",
+        lambda _: lambda self, path: fit.NOTHING,
+    ),
     "moved_by_size": Patch("a moved file is known again by its size alone", match, "_match_moved", _content_by_size),
     "orphan_by_size": Patch(
         "what a cut left staged is taken over by its size alone", match, "_match_orphans", _orphans_by_size
@@ -85,6 +97,9 @@ PATCHES = {
     ),
     "reader_unasked": Patch(
         "a strategy is taken that does not hold for a reader", choose, "holds", lambda _: lambda *_: (True, "")
+    ),
+    "removal_unasked": Patch(
+        "a name is removed although a reader ignores deletions", choose, "_check_removals", lambda _: _nothing
     ),
     "first_attribute_unasked": Patch(
         "the first attribute of a medium is written whoever reads it", build, "_check_xattrs", lambda _: _nothing

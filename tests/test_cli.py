@@ -284,7 +284,8 @@ def test_help(capsys, command):
 
 def test_the_commands_of_the_contract():
     assert list(cli.commands) == [
-        "manifest", "plan", "apply", "torture", "recover", "status", "dump", "ls", "cat", "extract", "check", "mkfs",
+        "manifest", "plan", "apply", "torture", "recover", "status", "readers", "dump", "ls", "cat", "extract", "check",
+        "mkfs",
     ]  # fmt: skip
 
 
@@ -303,4 +304,41 @@ def test_a_reader_of_our_output_may_leave_early(tmp_path):
     command = [sys.executable, "-m", "jffs2tx.cli", "manifest", str(tmp_path)]
     process = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
-    assert (process.returncode, process.stderr) == (141, b"")
+    assert (process.returncode, process.stderr) == (141, b"jffs2tx: standard output: broken pipe\n")
+
+
+@pytest.mark.parametrize(
+    ("shell", "status", "message"),
+    [
+        ('"$@" >&-', 1, "standard output: bad file descriptor"),
+        ('"$@" >/dev/full', 1, "no space left on device"),
+        ('"$@" 2>&- >&- <&-', 1, None),
+    ],
+)
+def test_an_output_that_is_closed_or_full(tmp_path, shell, status, message):
+    command = ["bash", "-c", shell, "-", sys.executable, "-m", "jffs2tx.cli", "manifest", "-q", str(tmp_path)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (status, f"jffs2tx: {message}\n" if message else "")
+
+
+def test_a_long_path_is_shortened(capsys):
+    assert main(["manifest", "/" + "x" * 5_000_000]) == 1
+    said = sentence(capsys)
+    assert len(said) < 1100 and said.startswith("/xxx") and said.endswith("xxx: cannot be read: file name too long")
+
+
+# ---- what an upgrade that lands says ---------------------------------------------------------------------------------
+
+
+def test_quiet_hides_no_warning(fake, upgrade, capsys, monkeypatch):
+    monkeypatch.setattr(Fake, "guesses", ())
+    fake.answer = {"strategy": "lift", "warnings": ["the chip is assumed to take programs of 512 bytes"]}
+    assert main(["apply", "image", *upgrade, "-q"]) == 0
+    assert sentence(capsys) == "warning: the chip is assumed to take programs of 512 bytes"
+
+
+def test_what_could_not_be_settled_is_said_and_has_a_status(fake, upgrade, capsys, monkeypatch):
+    monkeypatch.setattr(Fake, "guesses", ())
+    fake.answer = {"warnings": ["could not be settled: …; the new tree is in place"], "unsettled": "…"}
+    assert main(["apply", "image", *upgrade, "-q"]) == 4
+    assert "the new tree is in place" in sentence(capsys)

@@ -355,30 +355,36 @@ def test_strategies_and_media():
             pass  # the medium holds a tree
 
 
-@pytest.mark.parametrize(
-    "node",
-    [
-        inode(0x80000000, 1),
-        build(NodeType.XATTR, "little", xid=0x80000000, version=1, xprefix=1, name=b"a", value=b"v"),
-        build(NodeType.XREF, "little", ino=1, xid=1, xseqno=0x80000000),
-        tag(lib.JX_TAG_STAGE, 0x80000000),
-    ],
-    ids=["inode", "xattr", "xref", "transaction"],
-)
-def test_no_number_is_left(node):
-    flash = medium(block(directory(1), node))
-    with flash, FileSystem(flash) as fs, pytest.raises(LimitError), transaction(fs, lib.JX_FLIP):
+def test_no_transaction_number_is_left():
+    flash = medium(block(directory(1)), block(start=tag(lib.JX_TAG_STAGE, 0x80000000)))
+    with flash, FileSystem(flash) as fs, pytest.raises(LimitError, match="numbers of transactions"), transaction(fs, 1):
         pass
 
 
-def test_the_last_inode_number():
-    flash = medium(block(directory(1), inode(0x7FFFFFFE, 1)))
+@pytest.mark.parametrize(
+    "node",
+    [
+        build(NodeType.XATTR, "little", xid=0x7FFFFFFF, version=1, xprefix=1, name=b"a", value=b"v"),
+        build(NodeType.XREF, "little", ino=1, xid=1, xseqno=0xFFFFFFFF),
+    ],
+    ids=["datum", "reference"],
+)
+def test_no_attribute_number_is_left(node):
+    """Which is no reason to refuse an upgrade that sets none."""
+    flash = medium(block(directory(1), node))
     with flash, FileSystem(flash) as fs, transaction(fs, lib.JX_FLIP) as tx:
-        assert tx.create(b"") == 0x7FFFFFFF
-        with pytest.raises(LimitError):
-            tx.create(b"")
-        with pytest.raises(LimitError):
-            check(lib.jx_txn_special(tx.txn, attributes(0o120777), b"t", 1, ffi.new("uint32_t *")))
+        tx.name(1, b"n", tx.create(b"x"))
+        with pytest.raises(LimitError, match="numbers of attributes"):
+            tx.setxattr(1, 1, b"b", 1, b"w", 1)
+
+
+@pytest.mark.parametrize("stray", [0x7FFFFFFE, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_a_stray_inode_number_leaves_others(stray):
+    """An orphan, and a hidden one, of a number near the end: new inodes get numbers that nothing carries."""
+    hidden = header(0x2078, 12 + 68) + inode(stray, 1)
+    flash = medium(block(directory(1), dirent(1, 2, b"f", 5), inode(5, 1), inode(stray, 1)), block(hidden))
+    with flash, FileSystem(flash) as fs, transaction(fs, lib.JX_FLIP) as tx:
+        assert [tx.create(b"") for _ in range(3)] == [6, 7, 8]
 
 
 @pytest.mark.parametrize(("geometry", "strategy"), CASES)

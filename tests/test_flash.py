@@ -2,6 +2,8 @@
 
 import os
 import random
+import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -252,6 +254,31 @@ def test_file_grows_only_where_something_is_programmed(tmp_path):
     want = bytearray(b"\x01" * 5000 + b"\xff" * (3 * BLOCK - 5000))
     want[100], want[4999], want[5000] = 0, 0, 0x33
     assert path.read_bytes() == want
+
+
+@contextmanager
+def file_size_limit(size):
+    """What the host refuses then is the same as on a full disk, but for the number of the error (EFBIG)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("geometry", [nor(), nand()], ids=["nor", "nand"])
+def test_a_file_that_cannot_grow_keeps_its_size(tmp_path, geometry):
+    path = tmp_path / "image"
+    path.write_bytes(b"\x01" * BLOCK)
+    flash, page = image(path, geometry), b"\x42" * 2048
+    with file_size_limit(3 * BLOCK - 100):
+        assert flash.prog(2 * BLOCK, page) == lib.JX_EHOST_FULL
+        assert path.stat().st_size == BLOCK
+        assert flash.prog(BLOCK, page) == 0
+        assert path.stat().st_size == 2 * BLOCK
+        assert flash.erase(BLOCK) == 0  # what was begun in vain
+    assert path.read_bytes() == b"\x01" * BLOCK
 
 
 def test_erase_of_the_last_part_of_a_short_file(tmp_path):

@@ -6,8 +6,8 @@ import socket
 import pytest
 
 import jffs2tx
-from jffs2tx.errors import FormatError, GeometryError, IsADirectory, Refused
-from jffs2tx.image import open_image
+from jffs2tx.errors import FormatError, GeometryError, HostError, IsADirectory, Refused
+from jffs2tx.image import _copied, open_image
 
 from .images import FLAVOURS, KIB, block, dirent, inode, make_image, medium_of, needs_mkfs, needs_root
 
@@ -280,3 +280,45 @@ def test_file_systems_close_with_the_image(written):
 def test_a_symbolic_link_to_an_image(written, tmp_path):
     (tmp_path / "link").symlink_to(written(medium_of()))
     open_image(tmp_path / "link").close()
+
+
+WHOLE = medium_of(block(dirent(b"a", 2, 1), inode(2, 1)), count=8)
+
+
+@pytest.mark.parametrize("length", [0, 100, 70_000])
+def test_a_file_that_is_cut_short_while_it_is_open(tmp_path, length):
+    """One sentence, no SIGBUS: nothing of the file is mapped."""
+    path = tmp_path / "image"
+    path.write_bytes(WHOLE)
+    with open_image(path, writable=True) as image:
+        os.truncate(path, length)
+        with pytest.raises(HostError, match="became shorter while it was in use"):
+            image.fs()
+
+
+def test_a_file_that_is_cut_short_while_it_is_looked_at(tmp_path, monkeypatch):
+    path = tmp_path / "image"
+    path.write_bytes(WHOLE)
+    preadv = os.preadv
+
+    def cut_first(fd, buffers, offset):
+        os.truncate(path, 100)
+        return preadv(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", cut_first)
+    with pytest.raises(HostError, match="became shorter while it was read"), open_image(path):
+        pass
+
+
+def test_holes_of_a_file_are_zeros(tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(WHOLE)
+    with path.open("r+b") as file:
+        file.truncate(len(WHOLE) + (32 << 20))
+        file.seek(0, os.SEEK_END)
+        file.write(WHOLE[: 64 * KIB])
+    with open(path, "rb", buffering=0) as file, _copied(str(path), file, path.stat().st_size, 0, 100) as content:
+        assert content[:100] == path.read_bytes()[:100]
+    size = path.stat().st_size
+    with open(path, "rb", buffering=0) as file, _copied(str(path), file, size, 0, size) as content:
+        assert content[:] == path.read_bytes()

@@ -1,49 +1,12 @@
 """The planner alone: two trees in, a plan out; no medium."""
 
-import hashlib
-
 import pytest
 
 from jffs2tx.errors import Refused, StrategyError, TooBig
-from jffs2tx.manifest import Entry
-from jffs2tx.plan import Medium, New, Old, OldTree, Wanted, make_plan
+from jffs2tx.plan import New, Old, OldTree, Wanted, make_plan
 from jffs2tx.readers import named
 
-BIG = 1 << 20
-
-
-def medium(kind="nor", limit=BIG, strategies=("swap", "flip"), has_xattrs=False):
-    return Medium(
-        kind,
-        65536,
-        lambda strategy: strategy in strategies,
-        lambda strategy, summary: 300 if strategy == "swap" else limit,
-        has_xattrs,
-    )
-
-
-def entry(path, kind="dir", content=None, **more):
-    data = content if content is not None else b""
-    digest = hashlib.sha256(data).hexdigest() if kind == "file" else None
-    base = {"mode": 0o755, "uid": 0, "gid": 0, "time": 1000, "size": len(data), "sha256": digest}
-    return Entry(path=path, type=kind, **(base | more))
-
-
-def tree(*entries):
-    return {e.path: e for e in (entry(b""), *entries)}
-
-
-def plan(before, after, *, strategy="auto", readers=("linux",), on=None):
-    contents = {}
-    groups = {}
-    paths = {}
-    for number, (path, e) in enumerate(before.items(), start=1):
-        ino = groups.setdefault(e.inode, number) if e.inode is not None else number
-        paths[path] = Old(ino, e, dict.fromkeys(e.xattrs, (7,)))
-        contents[ino] = e.sha256
-    old = OldTree(paths, lambda ino: contents[ino])
-    wanted = {path: Wanted(e) for path, e in after.items()}
-    return make_plan(old, wanted, on or medium(), named(readers), strategy)
+from .planning import BIG, entry, medium, plan, tree
 
 
 def test_nothing_changes():
@@ -80,8 +43,34 @@ def test_changes_of_the_root_cannot_swap():
     before = tree(entry(b"f", "file", b"x"))
     after = tree(entry(b"f", "file", b"y"))
     assert plan(before, after).strategy == "flip"
-    with pytest.raises(StrategyError, match="not the root"):
+    with pytest.raises(StrategyError, match=r"the name \./f in the root directory changes"):
         plan(before, after, strategy="swap")
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        ({b"c/f": b"2", b"d/f": b"2"}, r"changes are below \./c and below \./d"),
+        ({b"c/f": b"2", b"x": b""}, r"the name \./x in the root"),
+        ({b"c/f": b"2", b"d/f": None}, r"changes are below \./c and below \./d"),
+        ({b"": None, b"c/f": b"2"}, "the metadata of the root directory change$"),
+    ],
+    ids=["two directories", "a new name", "a file's metadata", "the root's metadata"],
+)
+def test_a_swap_that_cannot_be_says_which_change_stops_it(after, why):
+    before = tree(entry(b"c"), entry(b"d"), entry(b"c/f", "file", b"1"), entry(b"d/f", "file", b"1"))
+    changed = {path: entry(path, "file", data) for path, data in after.items() if data is not None}
+    changed |= {path: entry(path, before[path].type, b"1", mode=0o700) for path, data in after.items() if data is None}
+    with pytest.raises(StrategyError, match=why):
+        plan(before, before | changed, strategy="swap")
+
+
+def test_a_swap_stopped_by_a_root_without_a_node_says_what_it_shows():
+    before = tree(entry(b"", time=0), entry(b"d"), entry(b"d/f", "file", b"1"))
+    after = before | tree(entry(b"d/f", "file", b"2"))
+    with pytest.raises(StrategyError, match=r"time=0, as on every image by mkfs\.jffs2"):
+        plan(before, after, strategy="swap")
+    assert plan(before, after | {b"": before[b""]}, strategy="swap").rebuilt == (b"d",)
 
 
 def test_new_metadata_of_a_file_costs_no_data():
@@ -145,9 +134,24 @@ def test_a_replaced_name_counts_twice_in_a_flip():
     names = [b"d/f%d" % i for i in range(10)]
     before = tree(entry(b"d"), *(entry(name, "file", b"x") for name in names))
     after = before | tree(*(entry(name, "file", b"y") for name in names))
-    for strategy, rebuilt in (("flip", (b"d",)), ("seal", ())):
-        on = medium(limit=600, strategies=(strategy,))
+    for kind, strategy, rebuilt in (("nor", "flip", (b"d",)), ("nand", "seal", ())):
+        on = medium(kind, limit=600, strategies=(strategy,))
         assert plan(before, after, strategy=strategy, on=on, readers=("linux-summary",)).rebuilt == rebuilt
+
+
+def test_a_reader_that_ignores_deletions_takes_a_flip_only_where_no_name_is_removed():
+    before = tree(entry(b"boot"), entry(b"boot/new", "file", b"1"), entry(b"boot/old", "file", b"0"), entry(b"etc"))
+    replaced = before | tree(entry(b"boot/new", "file", b"2"), entry(b"etc/conf", "file", b"3"))
+    removed = {path: e for path, e in replaced.items() if path != b"boot/old"}
+    for readers in (("u-boot-2009",), ("u-boot", "u-boot-2008")):
+        assert plan(before, replaced, strategy="flip", readers=readers).strategy == "flip"
+        sentence = f"{readers[-1]} ignores deletions, so it holds only where no name is removed, and ./boot/old is"
+        for strategy in ("flip", "auto"):
+            with pytest.raises(StrategyError, match=sentence):
+                plan(before, removed, strategy=strategy, readers=readers)
+    assert plan(before, removed, strategy="flip", readers=("u-boot", "barebox")).unlinks
+    below = {path: e for path, e in removed.items() if path != b"etc/conf"}
+    assert plan(before, below, readers=("u-boot-2009",)).strategy == "swap"
 
 
 def test_names_of_the_root_that_fit_no_block_are_refused():
@@ -236,10 +240,104 @@ def test_seal_needs_readers_that_know_summaries():
         plan(before, after, on=nand, strategy="seal")
 
 
+@pytest.mark.parametrize(
+    ("readers", "options"),
+    [
+        (("linux",), "--reader linux-summary lands it by seal, .* only for Linux from 4.5 with CONFIG_JFFS2_SUMMARY "),
+        (("linux+xattr",), r"--reader linux-summary\+xattr lands it"),
+        (("openfirmware", "linux"), "--reader openfirmware --reader linux-summary lands it"),
+    ],
+)
+def test_where_only_seal_fits_the_refusal_names_the_option(readers, options):
+    before, after = tree(entry(b"f", "file", b"x")), tree(entry(b"f", "file", b"y"))
+    nand = medium("nand", strategies=("swap", "seal"))
+    for strategy in ("auto", "seal"):
+        with pytest.raises(StrategyError, match=options):
+            plan(before, after, on=nand, readers=readers, strategy=strategy)
+    for hopeless in (("u-boot", "linux"), ("linux-old",), ("linux-no-summary",)):
+        with pytest.raises(StrategyError) as refusal:
+            plan(before, after, on=nand, readers=hopeless)
+        assert "--reader" not in str(refusal.value)
+
+
+def test_a_file_with_names_in_several_directories_is_written_again_only_where_nothing_else_makes_room():
+    names = [(b"c/f%02d" % i, b"d/f%02d" % i) for i in range(20)]
+
+    def at(time):
+        pairs = [entry(path, "file", b"x", inode=i, time=time) for i, pair in enumerate(names) for path in pair]
+        return tree(entry(b"c"), entry(b"d"), *pairs)
+
+    for limit, written in ((20 * 68, 0), (20 * 68 - 1, 20)):
+        result = plan(at(1), at(2), strategy="lift", on=medium("nand", limit=limit, strategies=("lift",)))
+        assert len(result.attributes) == 20 - written
+        assert len([e for e in result.inodes if e.type == "file"]) == written
+
+
 def test_a_rebuilt_directory_shares_no_symlink():
     before = tree(entry(b"d"), entry(b"d/l", "link", link=b"t"), entry(b"d/f", "file", b"x"))
     result = plan(before, before | tree(entry(b"d/f", "file", b"y")), strategy="swap")
     assert sorted(e.path for e in result.inodes) == [b"d", b"d/f", b"d/l"]
+
+
+def hard_linked(*paths, target=b"t"):
+    return [entry(path, "link", link=target, inode=1) for path in paths]
+
+
+def test_a_renamed_symlink_gets_a_new_inode():
+    """Also with an inode that the caller wants to keep; one with new metadata too."""
+    before = tree(entry(b"a"), entry(b"b"), entry(b"a/l", "link", link=b"t"))
+    after = tree(entry(b"a"), entry(b"b"), entry(b"b/l", "link", link=b"t"))
+    paths = {path: Old(number, e) for number, (path, e) in enumerate(before.items(), start=1)}
+    wanted = {path: Wanted(e, 4 if e.type == "link" else None) for path, e in after.items()}
+    kept = make_plan(OldTree(paths, lambda ino: ""), wanted, medium(), named(("linux",)))
+    for result in (plan(before, after, strategy="flip"), kept):
+        assert [e.path for e in result.inodes] == [b"b/l"] and [u.path for u in result.unlinks] == [b"a/l"]
+        assert all(isinstance(link.target, New) for link in result.links)
+
+
+def test_symlinks_move_with_their_directory():
+    at = lambda top: tree(entry(top), entry(top + b"/d"), entry(top + b"/d/l", "link", link=b"t"))  # noqa: E731
+    result = moved(at(b"a") | tree(entry(b"b")), at(b"b") | tree(entry(b"a")), ("u-boot",))
+    assert not result.inodes and [link.path for link in result.links] == [b"b/d"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([entry(b"a", "link", link=b"t")], hard_linked(b"a", b"b")),
+        (hard_linked(b"a", b"b"), hard_linked(b"a", b"b", b"c")),
+        (hard_linked(b"a", b"b"), hard_linked(b"a", b"c")),
+        (hard_linked(b"a", b"b"), [entry(b"a", "link", link=b"t")]),
+        (hard_linked(b"a", b"b"), [entry(b"a", "link", link=b"t"), entry(b"b", "link", link=b"t")]),
+    ],
+    ids=["joined", "one more", "renamed", "one fewer", "parted"],
+)
+def test_a_symlink_whose_names_change_is_made_again_with_all_of_them(before, after):
+    result = plan(tree(*before), tree(*after), readers=("u-boot",))
+    assert sorted(link.path for link in result.links) == sorted(e.path for e in after)
+    assert all(isinstance(link.target, New) for link in result.links)
+    assert len(result.inodes) == len({link.target for link in result.links})
+    assert not result.warnings
+
+
+def test_a_hard_linked_symlink_stays_and_a_rebuilt_directory_makes_it_again():
+    before = tree(entry(b"d"), entry(b"d/f", "file", b"x"), *hard_linked(b"d/k", b"d/l"))
+    assert plan(before, before).is_empty
+    result = plan(before, before | tree(entry(b"d/f", "file", b"y")), strategy="swap")
+    assert [e.path for e in result.inodes] == [b"d", b"d/f", b"d/k"]
+    made = {link.path: link.target for link in result.links}
+    assert made[b"d/k"] == made[b"d/l"] == New(2)
+
+
+def test_a_symlink_with_names_in_several_directories_draws_a_warning_for_u_boot():
+    group = hard_linked(b"c/l", b"d/l")
+    before = tree(entry(b"c"), entry(b"d"), entry(b"d/f", "file", b"x"), *group)
+    after = before | tree(entry(b"d/f", "file", b"y"))
+    for reader, count in (("u-boot", 1), ("u-boot-summary", 1), ("linux", 0)):
+        found = plan(before, after, strategy="swap", readers=(reader,)).warnings
+        assert len(found) == count and all("./d/l" in warning and reader in warning for warning in found)
+    absolute = tree(entry(b"c"), entry(b"d"), *hard_linked(b"c/l", b"d/l", target=b"/t"))
+    assert not plan(before, absolute, readers=("u-boot",)).warnings
 
 
 def test_metadata_comes_after_names():
@@ -254,8 +352,9 @@ def test_more_new_metadata_than_fit_are_written_with_their_files():
     before = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7)) for i, n in enumerate(names)))
     after = tree(entry(b"usr"), *(entry(n, "file", b"x" * (i % 7), time=2000) for i, n in enumerate(names)))
     result = plan(before, after, strategy="flip", on=medium(limit=2000))
-    assert result.rebuilt == (b"usr",) and "written anew" in result.reason
-    assert {e.path for e in result.inodes} == {b"usr", *names} and not result.attributes
+    assert result.rebuilt == (b"usr",) and "72 files whose metadata only differ are written again" in result.reason
+    assert len(result.inodes) == 73 and len(result.attributes) == 28  # 28 * 68 bytes and a dirent of usr fit in 2,000
+    assert all(change.entry.size >= 5 for change in result.attributes)  # the largest stay
     few = plan(before, after, strategy="flip", on=medium(limit=BIG))
     assert not few.inodes and len(few.attributes) == 100
 
@@ -269,4 +368,23 @@ def test_only_the_smaller_files_are_written_anew():
         for path, e in before.items()
     }
     result = plan(before, after, strategy="flip", on=medium(limit=1500))
-    assert {e.path for e in result.inodes} == {b"s", *small} and len(result.attributes) == 10
+    stay = {change.entry.path for change in result.attributes}
+    assert {e.path for e in result.inodes} == {b"s", *small} - stay and stay >= set(large) and len(stay) == 20
+
+
+def test_a_swap_writes_files_again_that_take_new_metadata_where_nothing_else_lands_them():
+    before = tree(entry(b"d"), entry(b"d/f", "file", b"1"), entry(b"d/g", "file", b"2"))
+    after = before | tree(entry(b"d/f", "file", b"1", mode=0o600))
+    assert plan(before, after).strategy == "flip"
+    swap = plan(before, after, on=medium("nand", strategies=("swap", "seal")))
+    assert swap.strategy == "swap" and [e.path for e in swap.inodes] == [b"d", b"d/f"] and not swap.attributes
+
+
+def test_the_smallest_set_is_named_where_it_does_not_fit():
+    names = [b"d%02d" % i for i in range(30)]
+    before = tree(*map(entry, names), *(entry(n + b"/f%d" % i, "file", b"x") for n in names for i in range(9)))
+    after = {path: e if e.type == "dir" else entry(path, "file", b"y") for path, e in before.items()}
+    with pytest.raises(TooBig, match=r"at least 1320 bytes, and 972 fit by lift"):  # 30 dirents of the root
+        plan(before, after, strategy="lift", on=medium("nand", limit=972, strategies=("lift",)))
+    fits = plan(before, after, strategy="lift", on=medium("nand", limit=1320, strategies=("lift",)))
+    assert set(fits.rebuilt) == set(names)

@@ -103,9 +103,13 @@ def test_no_sequence_number_of_a_reference_comes_after_the_last():
     flash = medium(block(ROOT, xref, dirent(1, 2, b"f", 2), inode(2, 1, b"a")))
     with FileSystem(flash) as fs:
         tx = Transaction(flash, fs)
-        tx.remove("f")
+        tx.setxattr("f", b"user.a", b"v")
         with pytest.raises(LimitError):
             tx.commit()
+        tx.removexattr("f", b"user.a")
+        tx.remove("f")
+        tx.commit()
+    assert content(flash) == {}
 
 
 def twice_named_attribute():

@@ -159,3 +159,15 @@ def test_what_the_kernel_will_collect_is_left_to_it():
         done, _, writes = figures(flash)
         assert done.did_nothing and not writes
         assert figures(flash, tidy)[0].blocks_erased == 1
+
+
+@pytest.mark.parametrize("at", ["behind a cleanmarker", "behind a node"])
+def test_a_tag_out_of_place_is_none(at):
+    """recover and the next upgrade agree on what waits: a commit tag away from its block's start stops neither."""
+    stray = tag(lib.JX_TAG_COMMIT, 7)
+    second = [stray, dirent(1, 9, b"g", 5)] if at == "behind a cleanmarker" else [dirent(1, 9, b"g", 5), stray]
+    with medium(block(dirent(1, 2, b"f", 5), inode(5, 1)), block(*second)) as flash:
+        assert state(flash) == "none"
+        assert recover(flash).state == tidy(flash).state == "none"
+        put(flash, "/h", b"new")
+        assert content(flash)[b"h"] == b"new"

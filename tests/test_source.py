@@ -1,11 +1,15 @@
 import hashlib
 import os
+import shutil
+from contextlib import contextmanager
 
 import pytest
 
 from jffs2tx.errors import Jffs2txError, NotADirectory, NotFound, SourceError
 from jffs2tx.manifest import Entry
 from jffs2tx.source import Source
+
+from .images import needs_root
 
 CONTENT = bytes(range(256)) * 40
 
@@ -94,3 +98,93 @@ def test_a_source_must_be_a_directory(tree):
     with pytest.raises(NotADirectory):
         Source(tree / "a" / "b" / "file")
     assert issubclass(NotFound, Jffs2txError)
+
+
+# ---- what is swapped meanwhile ---------------------------------------------------------------------------------------
+
+SECRET = b"secret"
+CALLS = ("open", "stat", "lstat", "fstat", "scandir", "listdir", "readlink", "listxattr", "getxattr", "read")
+
+
+class Swapper:
+    """At the n-th call of os that looks at files, the entry `name` of the source gives way to a symbolic link that goes
+    outside.
+    """
+
+    def __init__(self, root, outside, name, n):
+        self.root, self.outside, self.name, self.n, self.calls = root, outside, name, n, 0
+
+    def wrap(self, function):
+        def call(*arguments, **options):
+            if self.calls == self.n:
+                os.rename(self.root / self.name, self.root.parent / "aside")
+                os.symlink(self.outside / self.name, self.root / self.name)
+            self.calls += 1
+            return function(*arguments, **options)
+
+        return call
+
+
+@contextmanager
+def watched(swapper):
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, swapper.wrap(getattr(os, name)))
+        yield
+
+
+def make_swap_tree(folder):
+    """A source, and beside it what must not be read: of the same names and sizes, with other content and attributes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for root, content in ((folder / "root", b"inside"), (folder / "outside", SECRET)):
+        for path in ("c", f"d/{content.decode()}"):
+            (root / path).mkdir(parents=True)
+        for path in ("f", "c/g"):
+            (root / path).write_bytes(content)
+        for path in ("f", "d", f"d/{content.decode()}"):  # no file in d: one that is missing would end it too soon
+            os.setxattr(root / path, "user.a", content)
+        os.symlink(content, root / "d" / "l")
+    return folder / "root", folder / "outside"
+
+
+@pytest.mark.parametrize("name", ["c", "d", "f"])
+def test_nothing_outside_is_read_whatever_is_swapped(tmp_path, name):
+    """At every call: names, content, link targets, attributes."""
+    n, swapped, whole = 0, 0, 0
+    while True:
+        root, outside = make_swap_tree(tmp_path / "trees")
+        hidden = hashlib.sha256(SECRET).hexdigest()
+        with Source(root) as source:
+            swapper = Swapper(root, outside, name, n)
+            try:
+                with watched(swapper):
+                    manifest = source.manifest()
+            except SourceError:
+                manifest = ()
+            whole += bool(manifest)
+            for entry in manifest:
+                assert SECRET not in entry.path and SECRET not in entry.xattrs.values(), (n, entry)
+                assert entry.sha256 != hidden and entry.link != SECRET, (n, entry)
+        if swapper.calls <= n:
+            break
+        swapped += 1
+        n += 1
+    assert swapped > 20 and whole > 0
+
+
+def test_no_content_from_outside_whatever_is_swapped(tmp_path):
+    for name, path in (("c", b"c/g"), ("f", b"f")):
+        for n in range(8):
+            root, outside = make_swap_tree(tmp_path / "trees")
+            with Source(root) as source, watched(Swapper(root, outside, name, n)), pytest.raises(SourceError):
+                list(source.open(file_entry(path, SECRET)))
+
+
+@needs_root
+def test_attributes_of_a_link_are_its_own(tree):
+    (tree / "l").symlink_to("a")
+    os.setxattr(tree / "l", "trusted.t", b"link", follow_symlinks=False)
+    os.setxattr(tree / "a", "trusted.t", b"directory")
+    with Source(tree) as source:
+        found = {entry.path: entry.xattrs for entry in source.manifest()}
+    assert found[b"l"] == {b"trusted.t": b"link"} and found[b"a"] == {b"trusted.t": b"directory"}

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import pytest
 
 from jffs2tx.device import Flash, FlashStats, Geometry
+from jffs2tx.errors import StrategyError
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.manifest import Manifest
+from jffs2tx.plan import Wanted
 from jffs2tx.readers import named
 from jffs2tx.source import Source
 from jffs2tx.tree import manifest_of
@@ -204,3 +206,28 @@ def test_the_kernel_sees_the_manifest(lab, upgraded, versions):
         assert result.ok, result.why()
         assert not result.unexpected, result.why()
         assert result.tree().lines == wanted, result.id
+
+
+@pytest.mark.parametrize("name", FLAVOURS)
+def test_an_image_without_a_node_for_the_root_takes_a_swap_that_leaves_the_root_alone(name, tmp_path):
+    """mkfs.jffs2 writes none; what the kernel then shows for the root is what the tree says (mode 0755, time 0)."""
+    tree = tmp_path / "tree"
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc/release").write_text("1")
+    image = _mkfs(FLAVOURS[name], tree, tmp_path)
+    with Flash.memory(FLAVOURS[name].geometry, image) as flash:
+        with FileSystem(flash) as fs:
+            shown = manifest_of(fs)
+        (tree / "etc/release").write_text("2")
+        with Source(tree) as source:
+            real = source.manifest()
+            wanted = wanted_tree(real)
+            with pytest.raises(StrategyError, match=r"mode=0755 uid=0 gid=0 time=0, as on every image by mkfs\.jffs2"):
+                apply_upgrade(flash, wanted, source.open, strategy="swap")
+            as_shown = wanted | {b"": Wanted(next(iter(shown)))}
+            assert apply_upgrade(flash, as_shown, source.open, strategy="swap").plan.strategy == "swap"
+            apply_upgrade(flash, wanted, source.open, readers=named((FLAVOURS[name].reader,)))
+            (tree / "etc/release").write_text("3")
+            apply_upgrade(flash, wanted_tree(source.manifest()), source.open, strategy="swap")
+        with FileSystem(flash) as fs:
+            assert fs.read("/etc/release") == b"3" and fs.stat("/").mtime == next(iter(real)).time

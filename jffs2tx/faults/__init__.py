@@ -2,8 +2,9 @@
 
 from jffs2tx.faults.families import ALL_FAMILIES, FAMILIES, Family, families
 from jffs2tx.faults.judge import Failure, Judge, Tally
-from jffs2tx.faults.recording import VIEWERS, Recording, Viewer, record, viewers_of
+from jffs2tx.faults.recording import Recording, record
 from jffs2tx.faults.tokens import Place, Token
+from jffs2tx.faults.viewers import VIEWERS, Viewer, viewers_of
 
 __all__ = [
     "ALL_FAMILIES",

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, fields
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
-from jffs2tx.faults.recording import Recording, Viewer
+from jffs2tx.faults.recording import Recording
 from jffs2tx.faults.tokens import Place
+from jffs2tx.faults.viewers import Viewer
 from jffs2tx.filesystem import ENDIANS
 
 NOTED_MAX = 50  # failures that are told one by one
@@ -106,7 +107,8 @@ class Judge:
         options.plain = plain
         order = ENDIANS[recording.endian]
         readers = ffi.new(
-            "struct jx_reader[]", [(order, viewer.summary, viewer.empty_scan) for viewer in recording.viewers]
+            "struct jx_reader[]",
+            [{"endian": order} | viewer.abilities(recording.compressions) for viewer in recording.viewers],
         )
         out = ffi.new("jx_judge **")
         code = lib.jx_judge_open(recording.sim.handle, options, readers, len(readers), out)

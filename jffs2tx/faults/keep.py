@@ -9,6 +9,7 @@ from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.errors import Exists
 from jffs2tx.image import Image
+from jffs2tx.newfile import new_file
 
 
 def keep_image(target: Image, crash: Flash, output: Path) -> Path:
@@ -18,10 +19,14 @@ def keep_image(target: Image, crash: Flash, output: Path) -> Path:
     if output.exists():
         raise Exists("is there already; -o says where else to keep the image", path=str(output))
     if target.oob:
-        _keep_dump(target, crash, output)
+        try:
+            _keep_dump(target, crash, output)
+        except BaseException:
+            output.unlink(missing_ok=True)
+            raise
         return output
     geometry = crash.geometry
-    with output.open("wb") as file:
+    with new_file(output) as file:
         for offset in range(0, geometry.size, geometry.erase_size):
             file.write(crash.read(offset, geometry.erase_size, forgiving=True))
     return output

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.faults.trees import digest
+from jffs2tx.faults.viewers import VIEWERS, Viewer
 from jffs2tx.filesystem import FileSystem
-from jffs2tx.readers import Reader
 
 SHORT_HASH_DIGITS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """What a stock reader can be: with summary support or without, and how many erased bytes at a block's start it
-    takes for an empty block.
-    """
-
-    summary: bool
-    empty_scan: int
-
-    def __str__(self) -> str:
-        with_ = "with" if self.summary else "without"
-        return f"a reader {with_} summary support that looks at {self.empty_scan} bytes of an empty block"
-
-
-VIEWERS = tuple(Viewer(summary, empty) for empty in (256, 1024) for summary in (True, False))
-
-
-def viewers_of(readers: Iterable[Reader]) -> tuple[Viewer, ...]:
-    """All that these readers may be."""
-    readers = tuple(readers)
-    return tuple(viewer for viewer in VIEWERS if any(reader.summary in (None, viewer.summary) for reader in readers))
 
 
 @dataclass
@@ -52,6 +29,7 @@ class Recording:
     committed: int = 0
     old_digest: bytes = b""
     new_digest: bytes = b""
+    compressions: frozenset[int] = frozenset()  # enum jx_compr of what was on the medium before
 
     @property
     def operations(self) -> int:
@@ -118,7 +96,7 @@ def record(
     """
     ended: dict[str, int] = {}
     with FileSystem(sim, endian=endian) as fs:
-        before, order = fs.digest(), fs.endian
+        before, order, used = fs.digest(), fs.endian, frozenset(fs.compressions())
     sim.on_phase = lambda phase: ended.__setitem__(phase, sim.operations)
     operation(sim)
     sim.on_phase = lambda phase: None
@@ -130,4 +108,5 @@ def record(
         committed=ended.get("commit", sim.operations),
         old_digest=before,
         new_digest=digest(sim, endian=order),
+        compressions=used,
     )

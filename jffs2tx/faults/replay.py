@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from jffs2tx._ffi import lib
 from jffs2tx.device import Flash
@@ -56,17 +57,25 @@ class Sight:
 
 def sights(recording: Recording, image: Flash) -> list[Sight]:
     """What each reader of the recording sees on a crash image; what is unstable reads the same to each."""
-    with recording.at(0) as start:
-        trees = {"old": facts_on(start, endian=recording.endian)}
-    with recording.at(recording.operations) as end:
-        trees["new"] = facts_on(end, endian=recording.endian)
-    return [_sight(viewer, trees, image, recording.endian) for viewer in recording.viewers]
+
+    @cache
+    def trees(ideal: tuple[tuple[str, int], ...]) -> dict[str, Facts]:
+        return _trees(recording, dict(ideal))
+
+    return [_sight(viewer, trees(tuple(viewer.ideal().items())), recording, image) for viewer in recording.viewers]
 
 
-def _sight(viewer: Viewer, trees: dict[str, Facts], image: Flash, endian: str) -> Sight:
+def _trees(recording: Recording, abilities: Mapping[str, int]) -> dict[str, Facts]:
+    """The two trees as a reader of these abilities sees them."""
+    with recording.at(0) as start, recording.at(recording.operations) as end:
+        pair = (("old", start), ("new", end))
+        return {name: facts_on(flash, endian=recording.endian, abilities=abilities) for name, flash in pair}
+
+
+def _sight(viewer: Viewer, trees: dict[str, Facts], recording: Recording, image: Flash) -> Sight:
     lib.jx_flash_unstable_rewind(image.handle)
     try:
-        seen = facts_on(image, endian=endian, summary=viewer.summary, empty_scan=viewer.empty_scan)
+        seen = facts_on(image, endian=recording.endian, abilities=viewer.abilities(recording.compressions))
     except InternalError:
         raise
     except Jffs2txError as error:

@@ -14,9 +14,10 @@ from jffs2tx.device import Flash, Geometry
 from jffs2tx.errors import InvalidValue
 from jffs2tx.faults.families import FAMILIES, Family, families
 from jffs2tx.faults.judge import Judge
-from jffs2tx.faults.recording import Recording, record, viewers_of
+from jffs2tx.faults.recording import Recording, record
 from jffs2tx.faults.replay import rebuild, sights
 from jffs2tx.faults.tokens import Place
+from jffs2tx.faults.viewers import viewers_of
 from jffs2tx.image import Image, open_image
 from jffs2tx.manifest import Entry, Manifest
 from jffs2tx.mkfs import make_filesystem, write_image

@@ -9,6 +9,7 @@ from jffs2tx.device import Flash
 from jffs2tx.errors import printable
 from jffs2tx.filesystem import FileSystem
 from jffs2tx.manifest import Entry
+from jffs2tx.plan import OldTree, parent_of
 from jffs2tx.upgrade import old_tree
 
 #: A tree by paths, as facts() gives it.
@@ -31,11 +32,23 @@ def facts(paths: Facts, sha256: Callable[[bytes, Entry], str]) -> Facts:
 
 
 def facts_on(flash: Flash, **reader) -> Facts:
-    """The tree on a medium; `reader`: who looks, as for FileSystem. Raises FormatError, Corrupt."""
+    """The tree on a medium; `reader`: who looks, as for FileSystem. A reader that follows links gets what they lead to
+    as a part of their target. Raises FormatError, Corrupt.
+    """
     with FileSystem(flash, **reader) as fs:
         tree = old_tree(fs)
         entries = {path: old.entry for path, old in tree.paths.items()}
+        if (reader.get("abilities") or {}).get("links"):
+            entries |= {path: _followed(fs, tree, path) for path, entry in entries.items() if entry.type == "link"}
         return facts(entries, lambda path, _: tree.sha256(tree.paths[path].ino))
+
+
+def _followed(fs: FileSystem, tree: OldTree, path: bytes) -> Entry:
+    old = tree.paths[path]
+    found = fs.follow_ino(tree.paths[parent_of(path)].ino, old.ino)
+    kind = "nothing" if found is None else fs.stat_ino(found).type
+    there = f"the file {tree.sha256(found)[:12]}" if kind == "file" else kind
+    return replace(old.entry, link=old.entry.link + f" (leads to {there})".encode())
 
 
 def digest(flash: Flash, **reader) -> bytes:

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from jffs2tx import compression, upgrade
+from jffs2tx.errors import Refused
 from jffs2tx.facts import apply_facts, live_warnings, plan_facts
 from jffs2tx.geometry import new_geometry
 from jffs2tx.image import Image
 from jffs2tx.manifest import Manifest
 from jffs2tx.mkfs import write_image
+from jffs2tx.plan import Plan
 from jffs2tx.progress import ProgressCallback
 from jffs2tx.readers import Reader, Strategy, named
 from jffs2tx.source import Source
@@ -28,7 +30,11 @@ def plan(image: Image, *, manifest: Manifest, source: Source, strategy: str, rea
         )
         replaced = (*outcome.plan.removed, *(entry.path for entry in outcome.plan.inodes))
         warnings = compression.warnings(fs, chosen, replaced)
-    return told(plan_facts(outcome), image, chosen, warnings)
+    facts = plan_facts(outcome)
+    facts["warnings"] = [
+        f"{text}; apply wants --yes" if text in outcome.plan.risks else text for text in facts["warnings"]
+    ]
+    return told(facts, image, chosen, warnings)
 
 
 def apply(
@@ -39,8 +45,12 @@ def apply(
     strategy: str,
     readers: tuple[str, ...],
     progress: ProgressCallback | None,
+    yes: bool = False,
 ) -> dict:
-    """Lands the manifest's tree as one transaction. An error before the commit leaves the old tree."""
+    """Lands the manifest's tree as one transaction. An error before the commit leaves the old tree.
+
+    yes: also where the plan looks like a mistake (jffs2tx.plan.risks); else Refused.
+    """
     chosen = chosen_readers(image, readers)
     image.fs().close()  # what cannot be read at all is refused with the target's name
     corrected = image.flash.stats.ecc_corrected
@@ -53,6 +63,7 @@ def apply(
         endian=image.endian,
         tag=tag_of(manifest),
         progress=progress,
+        confirm=_accept if yes else _check_risks,
     )
     with image.fs() as fs:
         facts = apply_facts(outcome, image.geometry, fs.space, image.flash.stats.ecc_corrected - corrected)
@@ -87,6 +98,16 @@ def mkfs(
     geometry = new_geometry(str(output), erase_size, page_size, size)
     manifest = source.manifest(progress)
     write_image(output, geometry, manifest, source.open, endian=endian, compression=compression, progress=progress)
+
+
+def _accept(plan: Plan) -> None:
+    """The user has said yes."""
+
+
+def _check_risks(plan: Plan) -> None:
+    """Raises Refused."""
+    if plan.risks:
+        raise Refused(f"{'; '.join(plan.risks)}; nothing was written: --yes does it all the same")
 
 
 def tag_of(manifest: Manifest) -> bytes:

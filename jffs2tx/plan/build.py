@@ -9,8 +9,9 @@ from jffs2tx.manifest import escape_path
 from jffs2tx.plan.changes import Changes, difference
 from jffs2tx.plan.choose import Choice, choose
 from jffs2tx.plan.match import match
-from jffs2tx.plan.model import ROOT, Link, Medium, New, OldTree, Plan, Ref, Unlink, Wanted, name_of, parent_of
-from jffs2tx.readers import Reader, Strategy
+from jffs2tx.plan.model import Link, Medium, New, OldTree, Plan, Ref, Unlink, Wanted, name_of, parent_of
+from jffs2tx.plan.risks import risks
+from jffs2tx.readers import Lookup, Reader, Strategy
 
 
 @dataclass(slots=True)
@@ -38,11 +39,9 @@ class _Builder:
 
     def _is_anew(self, path: bytes) -> bool:
         """An inode on the medium could serve, but its name moves with a rebuilt directory."""
-        if path in self.choice.rebuilt:
-            return True
-        single = self.changes.wanted[path].entry.inode is None
-        link = self.changes.wanted[path].entry.type == "link"
-        return link and single and parent_of(path) in self.choice.rebuilt and path != ROOT
+        if self.changes.wanted[path].entry.type == "link":
+            return all(parent_of(name) in self.choice.rebuilt for name in self.changes.match.names[path])
+        return path in self.choice.rebuilt
 
     def _ref(self, path: bytes) -> Ref:
         leader = self.changes.match.groups[path]
@@ -99,7 +98,25 @@ def _warnings(wanted: dict[bytes, Wanted], readers: tuple[Reader, ...]) -> tuple
         if long:
             shown = escape_path(long[0]).decode()
             found.append(f"{reader.name} reads no names over {reader.name_max_bytes} bytes: {shown}")
+        torn = _torn_link(wanted) if reader.lookup is Lookup.U_BOOT else None
+        if torn:
+            found.append(
+                f"{reader.name} may resolve {escape_path(torn).decode()} from another directory: this symbolic link is "
+                "hard-linked into several (make it one link for each name)"
+            )
     return tuple(found)
+
+
+def _torn_link(wanted: dict[bytes, Wanted]) -> bytes | None:
+    """The first symbolic link with a relative target and names in several directories."""
+    homes: dict[int, bytes] = {}
+    for path, node in wanted.items():
+        entry = node.entry
+        if entry.type != "link" or entry.inode is None or entry.link.startswith(b"/"):
+            continue
+        if homes.setdefault(entry.inode, parent_of(path)) != parent_of(path):
+            return path
+    return None
 
 
 def make_plan(
@@ -110,9 +127,11 @@ def make_plan(
     Raises StrategyError where no strategy keeps the promise, TooBig, Refused.
     """
     _check_xattrs(wanted, medium, readers)
-    changes = difference(old, wanted, match(old, wanted))
+    matches = match(old, wanted)
+    changes = difference(old, wanted, matches)
     if not changes.touched() and not changes.attributes:
         return Plan(Strategy.SWAP, "nothing changes", unchanged=len(wanted))
     choice = choose(changes, medium, readers, strategy)
     plan = Plan(choice.strategy, choice.reason, warnings=_warnings(wanted, readers))
+    plan.risks = risks(old, wanted, set(matches.ino.values()))
     return _Builder(choice.changes, choice, plan).build()

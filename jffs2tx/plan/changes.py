@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jffs2tx.plan.match import Matches, metadata
 from jffs2tx.plan.model import Old, OldTree, SetAttr, Wanted, name_of, parent_of
@@ -41,6 +41,15 @@ class Changes:
         """What this name of a directory that stays stands for on the medium."""
         directory = self.match.ino[parent_of(path)]
         return None if directory is None else self.before[directory].get(name_of(path))
+
+
+def written_again(changes: Changes, files: set[bytes]) -> Changes:
+    """The same, but these files (by first path) get new inodes instead of new metadata."""
+    if not files:
+        return changes
+    groups = changes.match.groups
+    inos = {path: None if groups[path] in files else ino for path, ino in changes.match.ino.items()}
+    return difference(changes.old, changes.wanted, replace(changes.match, ino=inos))
 
 
 def difference(old: OldTree, wanted: dict[bytes, Wanted], match: Matches) -> Changes:
@@ -92,47 +101,38 @@ def _pad4(size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Size:
+class Size:
+    """Of a part of the commit set, in bytes: its nodes, each padded to 4, and its entries in a summary."""
+
     bytes: int = 0
     summary: int = 0
 
-    def __add__(self, other: _Size) -> _Size:
-        return _Size(self.bytes + other.bytes, self.summary + other.summary)
+    def __add__(self, other: Size) -> Size:
+        return Size(self.bytes + other.bytes, self.summary + other.summary)
+
+    def __sub__(self, other: Size) -> Size:
+        return Size(self.bytes - other.bytes, self.summary - other.summary)
 
 
-def dirent_size(path: bytes, pair: bool) -> _Size:
+def dirent_size(path: bytes, pair: bool) -> Size:
     nsize = len(name_of(path))
     times = 2 if pair else 1
-    return _Size(times * _pad4(DIRENT_BYTES + nsize), times * (DIRENT_SUMMARY_BYTES + nsize))
+    return Size(times * _pad4(DIRENT_BYTES + nsize), times * (DIRENT_SUMMARY_BYTES + nsize))
 
 
-def attribute_size(change: SetAttr) -> _Size:
+def attribute_size(change: SetAttr) -> Size:
     refs = len(change.set_xattrs) + len(change.remove_xids)
     payload = len(change.entry.link or b"")
-    return _Size(_pad4(INODE_BYTES + payload) + refs * XREF_BYTES, INODE_SUMMARY_BYTES + refs * XREF_SUMMARY_BYTES)
+    return Size(_pad4(INODE_BYTES + payload) + refs * XREF_BYTES, INODE_SUMMARY_BYTES + refs * XREF_SUMMARY_BYTES)
 
 
-def directory_size(changes: Changes, directory: bytes, strategy: Strategy) -> _Size:
+def directory_size(changes: Changes, directory: bytes, strategy: Strategy) -> Size:
     """What the changes of one directory that stays cost in the commit set."""
-    total = _Size()
+    total = Size()
     for path in changes.links.get(directory, ()):
         total += dirent_size(path, strategy is Strategy.FLIP and changes.named_before(path) is not None)
     for path in changes.unlinks.get(directory, ()):
         total += dirent_size(path, False)
     if directory in changes.attributes:
         total += attribute_size(changes.attributes[directory])
-    return total
-
-
-def set_size(changes: Changes, strategy: Strategy, rebuilt: set[bytes]) -> _Size:
-    total = _Size()
-    for directory in changes.touched() - rebuilt:
-        total += directory_size(changes, directory, strategy)
-    for change in changes.attributes.values():
-        if change.entry.type != "dir":
-            total += attribute_size(change)
-    for directory in rebuilt:
-        parent = parent_of(directory)
-        if parent not in rebuilt and changes.match.ino[parent] is not None:
-            total += dirent_size(directory, strategy is Strategy.FLIP)
     return total

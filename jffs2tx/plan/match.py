@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jffs2tx.errors import Refused
 from jffs2tx.manifest import Entry, escape_path
-from jffs2tx.plan.model import Old, OldTree, Wanted
+from jffs2tx.plan.model import Old, OldTree, Wanted, name_of, parent_of
 
 
 @dataclass(slots=True)
@@ -16,6 +16,7 @@ class Matches:
 
     ino: dict[bytes, int | None]
     groups: dict[bytes, bytes]  # path -> first path of its link group
+    names: dict[bytes, list[bytes]]  # first path of a link group -> all its paths
 
 
 def metadata(entry: Entry) -> tuple:
@@ -48,7 +49,8 @@ def match(old: OldTree, wanted: dict[bytes, Wanted]) -> Matches:
             claimed.add(chosen[leader])
     _match_moved(old, wanted, chosen, claimed)
     _match_orphans(old, wanted, chosen)
-    return Matches({path: chosen[leader] for path, leader in groups.items()}, groups)
+    _renew_links(old, wanted, chosen, names)
+    return Matches({path: chosen[leader] for path, leader in groups.items()}, groups, names)
 
 
 def _kept(wanted: dict[bytes, Wanted], paths: list[bytes]) -> int | None:
@@ -109,3 +111,23 @@ def _match_orphans(old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes
                 candidates.remove(candidate)
                 chosen[leader] = candidate
                 break
+
+
+def _renew_links(
+    old: OldTree, wanted: dict[bytes, Wanted], chosen: dict[bytes, int | None], names: dict[bytes, list[bytes]]
+) -> None:
+    """A symbolic link keeps its inode only if it keeps exactly its names; a directory may move with its links.
+
+    U-Boot resolves a link from the dirent of its inode with the highest version, wherever that is located, even in a
+    dead or unreached directory (jffs2_1pass_resolve_inode). So no inode of a link gets a dirent after its first ones.
+    """
+    places: dict[int, set[tuple[int | None, bytes]]] = defaultdict(set)
+    for path, before in old.paths.items():
+        if before.entry.type == "link":
+            places[before.ino].add((old.paths[parent_of(path)].ino, name_of(path)))
+    for leader, paths in names.items():
+        ino = chosen[leader]
+        if ino is None or wanted[leader].entry.type != "link":
+            continue
+        if places[ino] != {(chosen[parent_of(path)], name_of(path)) for path in paths}:
+            chosen[leader] = None

@@ -137,6 +137,7 @@ class Plan:
     unchanged: int = 0
     removed: tuple[bytes, ...] = ()
     warnings: tuple[str, ...] = ()
+    risks: tuple[str, ...] = ()  # why it wants a yes: see jffs2tx.plan.risks
 
     @property
     def is_empty(self) -> bool:
