@@ -76,6 +76,10 @@ kernel-gc: setup-test ## upgrades of file systems that the kernel has aged: ten 
 kernel-after-cut: setup-test ## after some hundred power cuts the kernel works on; then recover, or the upgrade once more
 	JFFS2TX_AFTER_CUT=1 $(PYTHON) -m pytest -s tests/test_kernel_after_cut.py $(PYTEST_ARGS)
 
+.PHONY: kernel-revival
+kernel-revival: setup-test ## 300 rounds of upgrade, kernel work and collection on four kernels and flashes: nothing old returns
+	JFFS2TX_REVIVAL=$${JFFS2TX_REVIVAL:-300} $(PYTHON) -m pytest -s tests/test_kernel_revival.py $(PYTEST_ARGS)
+
 .PHONY: kernel-histories
 kernel-histories: setup-test ## 300 random histories that the kernel writes: our tree is the kernel's, also after a cut
 	JFFS2TX_HISTORIES=$${JFFS2TX_HISTORIES:-0-299} $(PYTHON) -m pytest -s tests/test_kernel_histories.py $(PYTEST_ARGS)

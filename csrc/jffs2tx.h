@@ -375,8 +375,6 @@ struct jx_reader {
     uint32_t summary;          /* 1: believes a valid summary (CONFIG_JFFS2_SUMMARY) */
     uint32_t empty_scan_bytes; /* a block is empty where so many bytes are 0xFF: 256, or 1024 in old kernels */
     uint32_t inspect;          /* 1: goes on where a stock reader refuses the mount, to look at the nodes */
-    uint32_t no_marks;         /* 1: each kernel that will mount it is known to have CONFIG_JFFS2_SUMMARY, and removes names by
-                                * deletion dirents alone (jffs2_can_mark_obsolete): no dirent loses its ACCURATE bit */
     /* Where boot loaders differ from Linux; all 0: as Linux. */
     uint32_t header_crc_as_is;  /* 1: counts a header's CRC over the nodetype as it is, so a header without its ACCURATE
                                  * bit is bad and the scan steps into the node (U-Boot up to v2020.04, hdr_crc) */
@@ -384,6 +382,8 @@ struct jx_reader {
     uint32_t links;             /* enum jx_links */
     uint32_t ecc_stops;         /* 1: a page that ECC cannot correct fails the mount */
     uint32_t compr_mask;        /* bit n: decompresses enum jx_compr n; 0: every method */
+    uint32_t no_marks;          /* 1: each kernel that will mount it is known to have CONFIG_JFFS2_SUMMARY, and removes names by
+                                 * deletion dirents alone (jffs2_can_mark_obsolete): no dirent loses its ACCURATE bit */
 };
 
 /* What jx_fs_digest takes a symbolic link for. */

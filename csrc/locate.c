@@ -25,14 +25,19 @@ const uint8_t *jx_peek(const struct jx_span *s, uint32_t ofs, uint32_t n, uint8_
 
 /* ---- sightings ------------------------------------------------------------------- */
 
-/* Cleanmarkers or padding in a row, which no file system has, are one sighting: so there are no more than the medium's size
- * allows of nodes that say something. */
+static int says_something(uint16_t type)
+{
+    return jx_is_content(type) || type == JX_NODE_SUMMARY || type == JX_NODE_TAG;
+}
+
+/* Nodes of one type in a row that say nothing of a file, which no file system has many of, are one sighting: this bounds
+ * the memory for a medium full of headers. */
 static int joins_last(struct survey *v, const struct sighting *one)
 {
     struct sighting *last = v->count ? &v->seen[v->count - 1] : NULL;
     if (!last || last->ino || last->type != one->type || last->class != one->class || jx_pad4(last->end) != one->at)
         return 0;
-    if (one->type != JX_NODE_CLEANMARKER && one->type != JX_NODE_PADDING)
+    if (says_something(one->type))
         return 0;
     last->end = one->end;
     last->more++;

@@ -53,7 +53,7 @@
     X(seal_stays, "seal: the set stays where one bad bit hides it") \
     X(lift_low, "lift: the set begins at byte 512, where old kernels look") \
     /* settle.c, glance.c, adopt.c */ \
-    X(newest_cleared_first, "superseded dirents lose their ACCURATE bit from the newest to the oldest") \
+    X(deletion_marked, "superseded deletion dirents lose their ACCURATE bit too") \
     X(run_left, "a dirent that stands right before one that is marked keeps its place") \
     X(marked_set_forgotten, "of a commit set that a kernel has marked since nothing is known") \
     X(superseded_kept, "superseded dirents keep their ACCURATE bit") \

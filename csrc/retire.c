@@ -4,7 +4,7 @@
  * know it for what the deletion holds down, since it is longer (jffs2_garbage_collect_deletion_dirent), drops the deletion,
  * and the name is back. So before a dirent is marked, those right before it are: what is needed of them moves to another
  * block. From the first of such a run to the last, no instant shows a mark right after a dirent without one. Deletion
- * dirents bring nothing back: they keep their bit, and need no care. */
+ * dirents bring nothing back: they keep their bit, so that the one of a pair holds down what is not marked yet. */
 #include <stdlib.h>
 #include "mutants.h"
 #include "txn.h"
@@ -22,7 +22,8 @@ static int is_live_name(const struct jx_node *n) { return jx_is_named(n) && n->c
  * dirent and something else stands there (BAD_HEADER), those bits are not the dirent's. */
 static int can_go(const struct jx_node *n)
 {
-    return jx_is_named(n) && n->child && n->verdict != JX_V_BAD_HEADER && (n->verdict != JX_V_OBSOLETE || n->by_summary);
+    int names = jx_is_named(n) && (n->child || JX_MUTANT(deletion_marked));
+    return names && n->verdict != JX_V_BAD_HEADER && (n->verdict != JX_V_OBSOLETE || n->by_summary);
 }
 
 static const struct jx_block *block_of(const struct jx_fs *fs, uint32_t node)
@@ -34,7 +35,7 @@ int jx_retiring_open(struct jx_retiring *r, struct jx_fs *fs, int marks)
 {
     *r = (struct jx_retiring){.fs = fs, .marks = marks && jx_is_bit_writable(&fs->flash->geo)};
     r->fate = calloc((size_t)fs->node_count + 1, sizeof(*r->fate));
-    r->pending = malloc(((size_t)fs->node_count + 1) * sizeof(*r->pending));
+    r->pending = malloc(((size_t)fs->dirent_count + 1) * sizeof(*r->pending)); /* each dirent is added once */
     return r->fate && r->pending ? JX_OK : JX_ENOMEM;
 }
 
@@ -245,8 +246,8 @@ int jx_retire(struct jx_retiring *r, struct jx_writer *w, struct jx_recovery *ou
 {
     uint8_t *buf = malloc(r->fs->flash->geo.erase_size_bytes);
     int err = buf ? JX_OK : JX_ENOMEM;
-    for (uint32_t i = 0; i < r->fs->dirent_count && !err; i++) { /* of each name the oldest version first */
-        uint32_t last = r->fs->dirents[JX_MUTANT(newest_cleared_first) ? r->fs->dirent_count - 1 - i : i], first = last;
+    for (uint32_t i = 0; i < r->fs->dirent_count && !err; i++) {
+        uint32_t last = r->fs->dirents[i], first = last;
         if (!r->fate[last])
             continue;
         while (has_before(r, first) && r->fate[first - 1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.device import Flash
 from jffs2tx.filesystem import FileSystem, make_reader
-from jffs2tx.readers import Reader
+from jffs2tx.readers import Reader, knows_summaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,12 @@ def collect(
     Raises NoSpace, before the first write, where it cannot be had; MediumError.
     """
     out = ffi.new("struct jx_collection *")
-    code = lib.jx_collect(flash.handle, make_reader(endian, True, 256, readers=readers), want, summary, out)
+    code = lib.jx_collect(
+        flash.handle,
+        make_reader(endian, True, 256, abilities={"no_marks": knows_summaries(readers)}),
+        want,
+        summary,
+        out,
+    )
     check(code, doing="collecting garbage")
     return Collection.from_c(out)

@@ -12,7 +12,6 @@ from jffs2tx._ffi import check, ffi, lib
 from jffs2tx.damage import Damage, Log, inode_damage, tree_damage
 from jffs2tx.device import Flash
 from jffs2tx.errors import Corrupt, Damaged, FormatError, Jffs2txError, NotADirectory, NotFound
-from jffs2tx.readers import Reader, knows_summaries
 from jffs2tx.xattr import xattr_from_medium
 
 ROOT_INO = 1
@@ -478,14 +477,8 @@ def _open(flash: Flash, reader) -> tuple[object | None, int]:
 
 
 def make_reader(
-    endian: str | None,
-    summary: bool,
-    empty_scan: int,
-    inspect: bool = False,
-    abilities: Mapping[str, int] = _NO_MORE,
-    readers: tuple[Reader, ...] = (),
+    endian: str | None, summary: bool, empty_scan: int, inspect: bool = False, abilities: Mapping[str, int] = _NO_MORE
 ):
-    """readers: who will mount what is written; none: not known."""
     return ffi.new(
         "struct jx_reader *",
         {
@@ -493,7 +486,6 @@ def make_reader(
             "summary": summary,
             "empty_scan_bytes": empty_scan,
             "inspect": inspect,
-            "no_marks": knows_summaries(readers),
         }
         | abilities,
     )

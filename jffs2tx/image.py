@@ -220,7 +220,9 @@ def _look(
     offset, length = wanted.offset, wanted.length
     window = check_window(path, size, offset or 0, length)
     _check_size(path, window * 4 // 5)  # more even if a fifth of it is OOB
-    with _copied(path, file, size, offset or 0, window) if size else nullcontext(b"") as content:
+    # All of the file where it is not too large: if there is nothing in the window, the message says where there is.
+    start, copied = (0, size) if size <= SIZE_MAX_BYTES else (offset or 0, window)
+    with _copied(path, file, size, start, copied) if size else nullcontext(b"") as content:
         view = View(content, offset or 0, window)
         dump = find_dump(path, view, page_size, oob_size, guesses)
         if dump:

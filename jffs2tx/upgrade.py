@@ -65,7 +65,8 @@ def _recovery(
     function, flash: Flash, endian: str | None, readers: tuple[Reader, ...], doing: str, path: str | None = None
 ) -> Recovery:
     out = ffi.new("struct jx_recovery *")
-    check(function(flash.handle, make_reader(endian, True, 256, readers=readers), out), doing=doing, path=path)
+    reader = make_reader(endian, True, 256, abilities={"no_marks": knows_summaries(readers)})
+    check(function(flash.handle, reader, out), doing=doing, path=path)
     return Recovery(STATES[out.state_before], STATES[out.state], out.blocks_erased, out.nodes_moved, out.bits_cleared)
 
 

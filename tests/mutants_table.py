@@ -65,7 +65,7 @@ CAUGHT_BY = {
     "seal_stays": (_WRITTEN + "a_commit_that_has_returned_depends_on_no_summary",),
     "lift_low": (_CUT + "[nand2k:lift:replace]",),
     # settle.c, glance.c, adopt.c
-    "newest_cleared_first": (_WRITTEN + "a_kernel_that_removes_a_replaced_name_brings_back_none",),
+    "deletion_marked": ("tests/test_retire.py::test_deletions_keep_their_bit",),
     "run_left": ("tests/test_retire.py::test_no_instant_shows_a_mark_right_after_a_dirent",),
     "marked_set_forgotten": ("tests/test_retire.py::test_a_set_that_a_kernel_has_marked_since_is_not_forgotten",),
     "superseded_kept": (_WRITTEN + "settled_says_only_what_is",),

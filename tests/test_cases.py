@@ -26,7 +26,7 @@ def new(tmp_path):
 @pytest.fixture
 def apply(tmp_path, new):
     return lambda path, *options: main(
-        ["apply", str(path), str(tmp_path / "manifest"), "--from", str(new), "-q", *options]
+        ["apply", str(path), str(tmp_path / "manifest"), "--from", str(new), "-q", "--yes", *options]
     )
 
 

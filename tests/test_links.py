@@ -129,7 +129,7 @@ def test_a_link_gets_no_second_dirent(name, land, seed):
             before = link_dirents(flash)
             with (
                 FileSystem(flash) as fs,
-                mock.patch.object(upgrade, "_settle", lambda flash, landed, endian: landed),  # dead ones stay
+                mock.patch.object(upgrade, "_settle", lambda flash, landed, endian, readers: landed),  # dead ones stay
             ):
                 tx = Transaction(flash, fs, time=1000 + number, readers=READERS)
                 for _ in range(rng.randrange(1, 7)):

@@ -86,7 +86,7 @@ def test_a_partition_is_read_and_written(router, tmp_path):
     (source / "file").write_bytes(b"new")
     assert main(["manifest", str(source), "-o", str(tmp_path / "manifest"), "-q"]) == 0
     options = ["--partitions", PROC_MTD, "--partition", "rootfs_data", "--erase-size", "64KiB"]
-    command = ["apply", str(router), str(tmp_path / "manifest"), "--from", str(source), "-q", *options]
+    command = ["apply", str(router), str(tmp_path / "manifest"), "--from", str(source), "-q", "--yes", *options]
     assert main(command) == 0
     with open_image(router, partitions=PROC_MTD, partition="rootfs_data") as image, image.fs() as fs:
         assert fs.list("/") == [b"file"]

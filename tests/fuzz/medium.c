@@ -32,6 +32,7 @@ static void fill(jx_flash *flash, const uint8_t *content, uint32_t len, uint32_t
     uint8_t marker[JX_HEADER_BYTES];
     uint32_t blocks = flash->geo.size_bytes / FUZZ_ERASE_BYTES;
     jx_encode_header(endian, marker, JX_NODE_CLEANMARKER, JX_CLEANMARKER_OOB_BYTES);
+    jx_flash_hold(flash, NULL); /* what the input before held */
     for (uint32_t b = 0; b < blocks; b++) {
         if (jx_flash_raw_erase(flash, b * FUZZ_ERASE_BYTES) != JX_OK)
             abort();
