@@ -9,8 +9,7 @@
 
 #define OUTER JX_FLIP_HEADERS(JX_TAG_FORMAT)
 #define INNER (OUTER + JX_HEADER_BYTES)
-#define SETTLED (INNER + JX_HEADER_BYTES) /* the tag that settling shows */
-#define SET_AT (SETTLED + JX_COVERED_TAG_BYTES)
+#define SET_AT (INNER + JX_HEADER_BYTES)
 
 static int suits(const struct jx_geometry *geo) { return jx_is_bit_writable(geo) ? JX_OK : JX_ESTRATEGY; }
 
@@ -25,7 +24,7 @@ static int prepare(struct jx_txn *txn)
     uint32_t size = txn->fs->flash->geo.erase_size_bytes;
     jx_encode_header(txn->fs->endian, txn->image + OUTER, JX_NODE_CONTAINER, size - OUTER);
     jx_encode_header(txn->fs->endian, txn->image + INNER, JX_NODE_CONTAINER, size - INNER);
-    jx_cover_settled(txn, SETTLED);
+    jx_cover_settled(txn, JX_TAG_BYTES);
     jx_set_bytes(&txn->set, txn->image + SET_AT);
     if (JX_MUTANT(flip_one_container) || JX_MUTANT(flip_uncovered))
         memset(txn->image + OUTER, 0, JX_HEADER_BYTES);
@@ -57,7 +56,7 @@ static int finish(struct jx_txn *txn, uint32_t *settled_at)
     int err = clear(txn, OUTER + JX_MAGIC_BYTES, JX_HEADER_BYTES - JX_MAGIC_BYTES);
     if (!err)
         err = clear(txn, INNER + JX_MAGIC_BYTES, JX_HEADER_BYTES - JX_MAGIC_BYTES);
-    *settled_at = SETTLED;
+    *settled_at = JX_TAG_BYTES;
     return err;
 }
 

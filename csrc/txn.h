@@ -19,10 +19,10 @@
 /* Where single bits can be programmed, the SETTLED tag stands before the set, in a container of its own that settling clears:
  * after the set it would be dirty space right after a dirent (retire.c). */
 #define JX_COVERED_TAG_BYTES (JX_HEADER_BYTES + JX_TAG_BYTES)
+/* Flip: its two headers follow the tags directly, of which format 1 has one; clearing the magic of the second is the commit. */
+#define JX_FLIP_HEADERS(format) ((format) == 1 ? JX_TAG_1_BYTES : JX_TAG_BYTES + JX_COVERED_TAG_BYTES)
 /* Lift: the tag stands behind so many bytes, the most that a kernel looks at before it takes a block for empty. */
 #define JX_LIFT_BYTES 1024u
-/* Flip: its two headers follow the tag directly; clearing the magic of the second is the commit. */
-#define JX_FLIP_HEADERS(format) JX_TAG_BYTES_OF(format)
 #define JX_MAGIC_BYTES 2u
 
 struct jx_tag {

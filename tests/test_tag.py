@@ -74,8 +74,8 @@ def test_a_commit_of_the_older_format_is_finished():
     assert state(flash) == "committed"
     recover(flash)
     end = ERASE + 68 + len(names.rstrip(b"\xff"))
-    assert operations(flash)[0] == (lib.JX_SIM_PROG, ERASE, end - ERASE)
-    assert crash(flash, 1).read(ERASE + 44, 24) == bytes(24)
+    assert operations(flash)[:2] == [(lib.JX_SIM_PROG, ERASE + 56, 2), (lib.JX_SIM_PROG, ERASE, end - ERASE)]
+    assert crash(flash, 2).read(ERASE + 44, 24) == bytes(24)
     assert content(flash) == {b"f": b"x"} and state(flash) == "settled"
 
 

@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from jffs2tx._ffi import lib
 from jffs2tx.damage.log import DIRENT_BYTES, XREF_BYTES, Log
 from jffs2tx.damage.record import Damage
-from jffs2tx.format import NodeType
 
 _HEADERLESS = (lib.JX_V_NOISE, lib.JX_V_BAD_HEADER)
-#: Headers that a commit clears right after its tag: two of flip, one of the settled tag (docs/FORMAT.md).
-_CLEARED_BYTES = 36
 _WHY = "what they held is lost, unless it was superseded"
 
 
@@ -26,17 +23,15 @@ def remains(log: Log) -> Iterator[Damage]:
 
 def _headerless(log: Log) -> Iterator[tuple[int, int]]:
     """Runs long enough for the shortest node, up to the next node: start and bytes."""
-    start = tag_end = None
+    start = None
     for index in range(log.count):
         node = log.nodes[index]
         if node.verdict in _HEADERLESS and not node.by_summary:
             start = node.offset if start is None or _block(log, start) != _block(log, node.offset) else start
             continue
-        cleared = start == tag_end and start is not None and node.offset - start <= _CLEARED_BYTES
-        if start is not None and node.nodetype and not cleared and _is_lost(log, start, node.offset):
+        if start is not None and node.nodetype and _is_lost(log, start, node.offset):
             yield start, node.offset - start
         start = None
-        tag_end = node.offset + node.totlen if node.nodetype == NodeType.TAG else None
 
 
 def _is_lost(log: Log, start: int, end: int) -> bool:
