@@ -170,6 +170,15 @@ static int count_settling(struct jx_txn *txn)
     return err;
 }
 
+/* Free blocks that must stay. Garbage collection puts dirents next to each other, so more may have to move than the dry run
+ * counted: for that the one block goes that is kept beyond the kernel's own reserve. */
+static uint32_t kept_free(const struct jx_txn *txn)
+{
+    uint32_t reserve = txn->stats.reserve;
+    int lends = reserve && txn->settle_blocks && !txn->options.dry_run && jx_is_bit_writable(&txn->fs->flash->geo);
+    return reserve - (uint32_t)lends;
+}
+
 static void count(struct jx_txn *txn)
 {
     struct jx_txn_stats *s = &txn->stats;
@@ -210,7 +219,7 @@ static int neutralise(struct jx_txn *txn)
 static int leaves_room(const struct jx_txn *txn)
 {
     uint32_t left = txn->pool.count - txn->pool.next + txn->stats.blocks_dead;
-    return left >= txn->stats.reserve + txn->settle_blocks;
+    return left >= kept_free(txn) + txn->settle_blocks;
 }
 
 /* The set hidden in a fresh block; where that block wears out, in another one. */
@@ -246,7 +255,7 @@ int jx_txn_prepare(jx_txn *txn)
     if (JX_MUTANT(room_unchecked))
         txn->stats.reserve = 0;
     if (txn->stats.blocks_needed > txn->stats.blocks_available ||
-        txn->stats.blocks_needed + txn->stats.reserve > txn->stats.blocks_available + txn->stats.blocks_dead)
+        txn->stats.blocks_needed + kept_free(txn) > txn->stats.blocks_available + txn->stats.blocks_dead)
         return JX_ENOSPC;
     txn->phase = JX_PHASE_PREPARED;
     if (txn->options.dry_run || !txn->set.count)
