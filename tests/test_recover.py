@@ -121,7 +121,7 @@ STARTS = {
     "an older commit beside a settled one": tag(2, 6) + ORPHAN,
     "a container": build(NodeType.CONTAINER, "little", totlen=ERASE),
     "the end of what was erased": b"\xff" * (ERASE - 8) + b"\x12" * 8,
-    "a commit by lift": b"\xff" * 1024 + tag(2, 7) + ORPHAN,
+    "a commit by lift": b"\xff" * 1024 + tag(2, 7, strategy=lib.JX_LIFT) + ORPHAN,
     "noise where lift has its tag": b"\xff" * 1024 + b"\x12" * 100,
 }
 
