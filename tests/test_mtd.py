@@ -430,7 +430,9 @@ def test_unreadable_pages(lab, versions):
         assert done(status)["ecc"]["unreadable_pages"] == 1
         seen, ours = result.tree(0).lines, lines[1].splitlines()
         assert ours == [line for line in seen if '"error"' not in line], result.id
-        assert extract[0] == (0 if ours == seen else 1)
+        # What was in the page may be lost without the tree showing it: extract says so, and why.
+        assert extract[0] in ((0, 1) if ours == seen else (1,))
+        assert bool(extract[0]) == bool(extract[1].strip() or extract[2].strip()), extract
         kept = spoiled - spoiled % spec["erase"]
         first, second = result.named("read_back")
         assert first.uncorrectable == second.uncorrectable == [spoiled]
