@@ -8,6 +8,7 @@
 #include "codec.h"
 #include "flash_rules.h"
 #include "formats.h"
+#include "guard.h"
 #include "survey.h"
 #include "txn.h"
 
@@ -76,6 +77,10 @@ static int read_key(const struct survey *v, int endian, uint32_t totlen, struct 
     if (one->type == JX_NODE_DIRENT) {
         if (jx_decode_dirent(endian, p, &dirent) != JX_GOOD)
             return 0;
+        if (jx_is_guard(dirent.version, dirent.ino)) { /* it has no place among the numbers of its directory */
+            one->type = JX_NODE_PADDING;
+            return 1;
+        }
         one->ino = dirent.pino;
         one->version = dirent.version;
         one->child = dirent.ino;

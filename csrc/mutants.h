@@ -13,6 +13,7 @@
     X(live_takes_dirty, "of a live device blocks are taken that hold dead nodes") \
     X(reclaim_armed, "a dead container is erased while its nodes are still accurate") \
     X(summary_short, "the summary of a staging block misses its last node") \
+    X(guard_left_out, "a dirent comes last in a page that is padded") \
     X(failed_block_left, "the block that failed is passed over, and what it held is not written again") \
     X(round_forgotten, "each transaction takes blocks from the start of the chip") \
     /* space.c, twins.c, scan_records.c, index.c: what is needed, which numbers are taken */ \

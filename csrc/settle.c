@@ -1,6 +1,7 @@
 /* settle.c: leaving the medium as the kernel itself would have, after a commit or after a cut. */
 #include <stdlib.h>
 #include <string.h>
+#include "guard.h"
 #include "mutants.h"
 #include "txn.h"
 
@@ -154,6 +155,8 @@ static int settle(struct jx_fs *fs, const struct jx_block *set, struct jx_recove
     uint32_t at = jx_holds_datum(fs, set) ? place_for_tag(fs, set) : JX_NONE;
     int err = open_move(&m, fs, at == JX_NONE ? set : NULL);
     if (!err)
+        err = jx_guard_end(fs);
+    if (!err)
         err = choose_retired(&m.r);
     if (!err) {
         if (at == JX_NONE)
@@ -176,6 +179,8 @@ static int retire(struct jx_fs *fs, struct jx_recovery *out)
 {
     struct move m;
     int err = open_move(&m, fs, NULL);
+    if (!err)
+        err = jx_guard_end(fs);
     if (!err)
         err = choose_retired(&m.r);
     if (!err) {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "fs.h"
+#include "guard.h"
 #include "mutants.h"
 #include "txn.h"
 
@@ -25,6 +26,14 @@ static uint32_t committed_copy(const struct jx_fs *fs, uint32_t first, uint32_t 
     return winner;
 }
 
+/* Guards are older than all others, and nothing holds them down. */
+static uint32_t after_guards(const struct jx_fs *fs, uint32_t first, uint32_t winner)
+{
+    while (first < winner && jx_is_guard(fs->nodes[fs->dirents[first]].version, fs->nodes[fs->dirents[first]].child))
+        first++;
+    return first;
+}
+
 /* Every dirent run: the winner is needed while it names something that is reached, and also, as long as its directory lives,
  * while any older dirent of its name is on the medium, obsolete or hidden (else that one could come back). */
 static void need_dirents(struct jx_fs *fs)
@@ -39,6 +48,7 @@ static void need_dirents(struct jx_fs *fs)
         if (winner == JX_NONE)
             continue;
         winner = committed_copy(fs, first, winner);
+        first = after_guards(fs, first, winner);
         if (JX_MUTANT(deletion_dropped) && fs->nodes[fs->dirents[first]].verdict != JX_V_GOOD)
             first = winner;
         struct jx_node *n = &fs->nodes[fs->dirents[winner]];

@@ -1,5 +1,6 @@
-/* strategy_swap.c: the commit is one dirent, alone in its page. */
+/* strategy_swap.c: the commit is one dirent, alone in its page but for a guard. */
 #include <string.h>
+#include "guard.h"
 #include "txn.h"
 
 static int suits(const struct jx_geometry *geo)
@@ -18,13 +19,13 @@ static uint32_t limit(const struct jx_geometry *geo, uint32_t summary_bytes)
 {
     (void)geo;
     (void)summary_bytes;
-    return jx_pad4(JX_DIRENT_BYTES + JX_MAX_NAME);
+    return jx_pad4(JX_DIRENT_BYTES + JX_MAX_NAME) + JX_GUARD_BYTES;
 }
 
 static int prepare(struct jx_txn *txn)
 {
     const struct jx_geometry *geo = &txn->fs->flash->geo;
-    if (txn->set.count != 1 || txn->set.changes[0].entry.nodetype != JX_NODE_DIRENT)
+    if (txn->set.changes[0].entry.nodetype != JX_NODE_DIRENT)
         return JX_ETOOBIG;
     if (jx_is_bit_writable(geo))
         jx_cover_settled(txn, JX_TAG_BYTES);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
+#include "guard.h"
 #include "mutants.h"
 #include "txn.h"
 
@@ -17,7 +18,9 @@ int jx_strategy_suits(uint32_t strategy, const struct jx_geometry *geo)
 
 uint32_t jx_strategy_limit(uint32_t strategy, const struct jx_geometry *geo, uint32_t summary_bytes)
 {
-    return jx_strategy_suits(strategy, geo) == JX_OK ? strategies[strategy]->limit(geo, summary_bytes) : 0;
+    uint32_t guarded = summary_bytes + JX_GUARD_ENTRY_BYTES;
+    uint32_t room = jx_strategy_suits(strategy, geo) == JX_OK ? strategies[strategy]->limit(geo, guarded) : 0;
+    return room > JX_GUARD_BYTES ? room - JX_GUARD_BYTES : 0;
 }
 
 /* ---- begin and end ------------------------------------------------------------------ */
@@ -186,7 +189,7 @@ static void count(struct jx_txn *txn)
     s->staged_blocks = txn->writer.sequence;
     s->commit_bytes = txn->set.bytes;
     s->commit_nodes = txn->set.count;
-    s->commit_limit = txn->strategy->limit(&txn->fs->flash->geo, txn->set.summary_bytes);
+    s->commit_limit = jx_strategy_limit(txn->options.strategy, &txn->fs->flash->geo, txn->set.summary_bytes);
     s->blocks_needed = s->staged_blocks + (txn->set.count ? 1 : 0) + txn->settle_blocks;
 }
 
@@ -260,7 +263,9 @@ int jx_txn_prepare(jx_txn *txn)
     txn->phase = JX_PHASE_PREPARED;
     if (txn->options.dry_run || !txn->set.count)
         return JX_OK;
-    err = jx_flash_sync(txn->fs->flash);
+    err = jx_set_guard(txn->fs->endian, &txn->set);
+    if (!err)
+        err = jx_flash_sync(txn->fs->flash);
     return err ? err : place_set(txn);
 }
 

@@ -1,6 +1,7 @@
 /* txn_set.c: the commit set: nodes that must appear at once. */
 #include <stdlib.h>
 #include <string.h>
+#include "guard.h"
 #include "txn.h"
 
 int jx_set_add(struct jx_set *set, const uint8_t *node, uint32_t len, const struct jx_summary_entry *entry)
@@ -25,6 +26,16 @@ int jx_set_add(struct jx_set *set, const uint8_t *node, uint32_t len, const stru
     set->bytes += jx_pad4(len);
     set->summary_bytes += jx_summary_entry_size(entry);
     return JX_OK;
+}
+
+int jx_set_guard(int endian, struct jx_set *set)
+{
+    uint8_t node[JX_GUARD_BYTES];
+    struct jx_summary_entry entry;
+    if (!set->count || !jx_needs_guard(&set->changes[set->count - 1].entry))
+        return JX_OK;
+    uint32_t len = jx_encode_guard(endian, node, set->changes[set->count - 1].entry.ino, &entry);
+    return jx_set_add(set, node, len, &entry);
 }
 
 void jx_set_free(struct jx_set *set)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codec.h"
+#include "guard.h"
 #include "mutants.h"
 #include "txn.h"
 #include "writer.h"
@@ -278,10 +279,50 @@ uint32_t jx_fill_pages(const struct jx_fs *fs, uint8_t *buf, uint32_t fill)
     return end;
 }
 
+static void append(struct jx_writer *w, const uint8_t *node, uint32_t len)
+{
+    memcpy(w->buf + w->fill, node, len);
+    memset(w->buf + w->fill + len, 0xff, jx_pad4(len) - len);
+    w->fill += jx_pad4(len);
+}
+
+static int add_entry(struct jx_writer *w, const struct jx_summary_entry *entry)
+{
+    if (w->entry_count == w->entry_capacity) {
+        uint32_t capacity = w->entry_capacity ? w->entry_capacity * 2 : 64;
+        struct jx_summary_entry *entries = realloc(w->entries, capacity * sizeof(*entries));
+        if (!entries)
+            return JX_ENOMEM;
+        w->entries = entries;
+        w->entry_capacity = capacity;
+    }
+    w->entries[w->entry_count] = *entry;
+    w->entries[w->entry_count++].offset = w->fill;
+    w->entry_bytes += jx_summary_entry_size(entry);
+    return JX_OK;
+}
+
+/* After a dirent, unless it ends the block. */
+static int add_guard(struct jx_writer *w)
+{
+    uint8_t node[JX_GUARD_BYTES];
+    struct jx_summary_entry entry;
+    if (!w->entry_count || w->fill == block_size(w) || !jx_needs_guard(&w->entries[w->entry_count - 1]))
+        return JX_OK;
+    uint32_t len = jx_encode_guard(w->fs->endian, node, w->entries[w->entry_count - 1].ino, &entry);
+    int err = add_entry(w, &entry);
+    if (!err)
+        append(w, node, len);
+    return err;
+}
+
 int jx_writer_flush(struct jx_writer *w)
 {
     if (w->block == JX_NONE)
         return JX_OK;
+    int err = add_guard(w);
+    if (err)
+        return err;
     uint32_t end = jx_fill_pages(w->fs, w->buf, w->fill);
     w->padded += end - w->fill >= JX_HEADER_BYTES ? end - w->fill : 0;
     w->fill = end;
@@ -330,13 +371,6 @@ int jx_writer_end_block(struct jx_writer *w)
     return err;
 }
 
-static void append(struct jx_writer *w, const uint8_t *node, uint32_t len)
-{
-    memcpy(w->buf + w->fill, node, len);
-    memset(w->buf + w->fill + len, 0xff, jx_pad4(len) - len);
-    w->fill += jx_pad4(len);
-}
-
 /* What a block begins with: our tag, or in a new image the cleanmarker that mkfs would give it. */
 static void start_mark(struct jx_writer *w)
 {
@@ -368,25 +402,11 @@ static int start_block(struct jx_writer *w)
     return JX_OK;
 }
 
-static int add_entry(struct jx_writer *w, const struct jx_summary_entry *entry)
-{
-    if (w->entry_count == w->entry_capacity) {
-        uint32_t capacity = w->entry_capacity ? w->entry_capacity * 2 : 64;
-        struct jx_summary_entry *entries = realloc(w->entries, capacity * sizeof(*entries));
-        if (!entries)
-            return JX_ENOMEM;
-        w->entries = entries;
-        w->entry_capacity = capacity;
-    }
-    w->entries[w->entry_count] = *entry;
-    w->entries[w->entry_count++].offset = w->fill;
-    w->entry_bytes += jx_summary_entry_size(entry);
-    return JX_OK;
-}
-
 int jx_writer_node(struct jx_writer *w, const uint8_t *node, uint32_t len, const struct jx_summary_entry *entry, uint32_t keep_free)
 {
-    uint32_t entry_bytes = jx_summary_entry_size(entry), total = jx_pad4(len) + keep_free;
+    int guarded = jx_needs_guard(entry);
+    uint32_t entry_bytes = jx_summary_entry_size(entry) + (guarded ? JX_GUARD_ENTRY_BYTES : 0);
+    uint32_t total = jx_pad4(len) + keep_free + (guarded ? JX_GUARD_BYTES : 0);
     int err = JX_OK;
     if (w->block != JX_NONE && w->fill + total + summary_size(w, entry_bytes + keep_free) > block_size(w))
         err = finish_block(w);

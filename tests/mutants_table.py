@@ -67,6 +67,7 @@ CAUGHT_BY = {
     # settle.c, glance.c, adopt.c
     "deletion_marked": ("tests/test_retire.py::test_deletions_keep_their_bit",),
     "run_left": ("tests/test_retire.py::test_no_instant_shows_a_mark_right_after_a_dirent",),
+    "guard_left_out": ("tests/test_guard.py",),
     "marked_set_forgotten": ("tests/test_retire.py::test_a_set_that_a_kernel_has_marked_since_is_not_forgotten",),
     "superseded_kept": (_WRITTEN + "settled_says_only_what_is",),
     "summary_marker_kept": ("tests/test_settle.py::test_superseded_names_lose_their_summary_too",),

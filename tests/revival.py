@@ -53,8 +53,8 @@ class Mounted:
             raise CameBack(f"{when}: found {_beyond(found, self.tree)} in place of {_beyond(self.tree, found)}")
 
     def _is_padded(self, found):
-        """Whether each name that came back has a dirent right before the padding of a page, as whoever writes NAND
-        leaves some, the kernel first of all. What came back then belongs to the tree, and is noted.
+        """Whether each name that came back has a dirent right before the padding of a page, as a kernel leaves some on
+        NAND; ours have a guard between (csrc/guard.h). What came back then belongs to the tree, and is noted.
         """
         back = [path for path, text in found.items() if self.tree.get(path) != text]
         if self.page_size == 1 or self.tree.keys() - found.keys() or not all(map(self._ends_a_page, back)):

@@ -193,12 +193,14 @@ def test_a_cut_loses_no_attribute(name):
 
 
 def names_there_twice(flash):
-    """Dirents that stand twice, both in force by their ACCURATE bits."""
+    """Dirents that are there twice, both in force by their ACCURATE bits. Guards are (csrc/guard.h)."""
     with FileSystem(flash, summary=False) as fs:
         nodes, names = lib.jx_fs_nodes(fs.handle), ffi.cast("char *", lib.jx_fs_names(fs.handle))
         good = [nodes[i] for i in range(lib.jx_fs_node_count(fs.handle)) if nodes[i].nodetype == 0xE001]
         seen = [
-            (n.ino, n.version, ffi.buffer(names + n.name, n.nsize)[:]) for n in good if n.verdict != lib.JX_V_BAD_HEADER
+            (n.ino, n.version, ffi.buffer(names + n.name, n.nsize)[:])
+            for n in good
+            if n.verdict != lib.JX_V_BAD_HEADER and n.version
         ]
     return len(seen) - len(set(seen))
 

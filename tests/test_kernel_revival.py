@@ -74,6 +74,31 @@ def test_a_deleted_name_stays_deleted_after_an_upgrade_that_replaced_its_neighbo
         assert result.ok, result.why()
 
 
+def test_a_deleted_name_stays_deleted_where_its_dirent_was_the_last_that_we_wrote(lab):  # noqa: F811
+    """A mount joins the free end of a block to that dirent, unless it goes on there (csrc/guard.c).
+
+    The deletion is in a block that the collector takes first.
+    """
+    start = [directory(1), dirent(1, 2, b"big", 2), inode(2, 1, b"x" * 4096), inode(60, 1, b"y" * 4000)]
+    start += [inode(60, 2, b"y" * 4000), inode(60, 3, b"y" * 3800)]
+    with Flash.simulator(NOR, block(*start) + CLEAN * (NOR.blocks - 1)) as flash:
+        with FileSystem(flash) as fs:
+            tx = Transaction(flash, fs, time=200, strategy="flip")
+            tx.mkdir("n")
+            tx.put("n/0", random.Random(0).randbytes(10000))
+            tx.put("n/gone", b"new")
+            tx.commit()
+        with FileSystem(flash) as fs:
+            above = fs.resolve("n")
+        image = block(*start, dirent(above, 99, b"gone", 0)) + flash.read(ERASE, NOR.size - ERASE)
+    with Flash.memory(NOR, image) as flash:
+        assert content(flash).keys() == {b"big", b"n/0"}
+    collect = "pid=$(pidof jffs2_gcd_mtd0); for i in 1 2 3 4 5 6 7 8; do kill -HUP $pid; usleep 3000; done; sync"
+    steps = [mount(), sh(collect), umount(), mount(), sh("ls $MNT/n; test ! -e $MNT/n/gone"), umount()]
+    for result in lab.run([Case(f"last {turn}", NOR_CHIP, image, (), "stock", steps) for turn in range(TURNS)]):
+        assert result.ok, result.why()
+
+
 REMOVED = [f"d/f{number:02}" for number in range(8)]
 
 

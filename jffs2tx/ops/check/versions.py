@@ -57,7 +57,8 @@ def _same_inode_node(survey: Survey, one: int, other: int) -> bool:
 def version_order(survey: Survey) -> Iterator[Finding]:
     """A writer, the collector too, never copies what is obsolete: within a block the replaced comes first."""
     for (directory, name), indices in survey.dirents.items():
-        for index in _behind_newer(survey, indices, lambda node: ()):
+        names = [index for index in indices if survey.nodes[index].version]  # no guards (csrc/guard.h)
+        for index in _behind_newer(survey, names, lambda node: ()):
             node = survey.nodes[index]
             text = f"version {node.version} of the name '{printable(name)}' stands behind a newer one"
             path = survey.path_below(directory, name)
