@@ -1,4 +1,4 @@
-"""Media as Linux leaves them: a log of nodes that a collector moves along, in Python so that thousands are quick.
+"""Media as Linux leaves them: a log of nodes that a collector moves along, encoded in C so that thousands are quick.
 
 Versions, numbers and the order of nodes are the kernel's; content is short, and times are all alike.
 """
@@ -6,11 +6,28 @@ Versions, numbers and the order of nodes are the kernel's; content is short, and
 import random
 from dataclasses import dataclass, field
 
+from jffs2tx._ffi import ffi, lib
+
 from .crafted import obsolete
-from .images import cleanmarker, dirent, inode
+from .images import DT, MODE, TIME, cleanmarker
 
 KIB = 1024
 PAGE = 4096
+_ENDIAN = {"little": lib.JX_LITTLE, "big": lib.JX_BIG}
+_OUT = ffi.new("uint8_t[]", 2 * PAGE)
+
+
+def inode(ino, version, data=b"", *, order, offset=0, isize=0, mode=MODE["file"]):
+    fields = {"ino": ino, "version": version, "mode": mode, "isize": isize, "offset": offset}
+    fields |= {"atime": TIME, "mtime": TIME, "ctime": TIME, "csize": len(data), "dsize": len(data)}
+    length = lib.jx_encode_inode(_ENDIAN[order], _OUT, ffi.new("struct jx_inode *", fields), data)
+    return ffi.buffer(_OUT, length)[:]
+
+
+def dirent(name, ino, version, *, pino, order, kind):
+    fields = {"pino": pino, "version": version, "ino": ino, "mctime": TIME, "nsize": len(name), "type": DT[kind]}
+    length = lib.jx_encode_dirent(_ENDIAN[order], _OUT, ffi.new("struct jx_dirent *", fields), name)
+    return ffi.buffer(_OUT, length)[:]
 
 
 @dataclass
