@@ -18,6 +18,7 @@
     X(round_forgotten, "each transaction takes blocks from the start of the chip") \
     /* space.c, twins.c, scan_records.c, index.c: what is needed, which numbers are taken */ \
     X(reserve_small, "the kernel's reserve is the two blocks for deletions alone") \
+    X(unmarked_trusted, "nothing comes back from a block that reads as erased and has no cleanmarker") \
     X(deletion_dropped, "a deletion dirent counts for nothing once the older ones are obsolete") \
     X(marker_dropped, "the mark that deletes an attribute counts for nothing") \
     X(time_dropped, "the deletion that dates a directory counts for nothing") \

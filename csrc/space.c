@@ -34,10 +34,25 @@ static uint32_t after_guards(const struct jx_fs *fs, uint32_t first, uint32_t wi
     return first;
 }
 
+/* Something may lie on the medium that a later read brings back: where ECC gave up; in an erased block without the
+ * cleanmarker that the other free ones have, since a cut may have stopped its erase. Where most have none, as in a new image,
+ * that says nothing. */
+static int may_bring_back(const struct jx_fs *fs)
+{
+    uint32_t marked = 0, unmarked = 0, unreadable = 0;
+    for (uint32_t b = 0; b < fs->block_count; b++) {
+        marked += fs->blocks[b].state == JX_B_FREE;
+        unmarked += fs->blocks[b].state == JX_B_ERASED;
+        unreadable += fs->blocks[b].unreadable_pages;
+    }
+    return unreadable || (unmarked && unmarked <= marked && !JX_MUTANT(unmarked_trusted));
+}
+
 /* Every dirent run: the winner is needed while it names something that is reached, and also, as long as its directory lives,
  * while any older dirent of its name is on the medium, obsolete or hidden (else that one could come back). */
 static void need_dirents(struct jx_fs *fs)
 {
+    int more = may_bring_back(fs);
     for (uint32_t i = 0; i < fs->dirent_count;) {
         uint32_t end = i, winner = JX_NONE;
         for (; end < fs->dirent_count && jx_dirent_key_cmp(fs, fs->dirents[i], fs->dirents[end]) == 0; end++)
@@ -56,7 +71,8 @@ static void need_dirents(struct jx_fs *fs)
         if (!dir->alive)
             continue;
         const struct jx_inode_rec *child = n->child ? jx_inode_find(fs, n->child) : NULL;
-        n->needed = (child && child->exists && !jx_is_ghost(n)) || winner > first;
+        int holds_down = winner > first || (more && !n->child && !jx_is_guard(n->version, n->child));
+        n->needed = (child && child->exists && !jx_is_ghost(n)) || holds_down;
     }
 }
 

@@ -55,7 +55,7 @@ HUGE = {"recover_cuts": 1000, "unstable_cuts": 4000}
 #: For a boot loader, on all tears of F1 to F5. F6 is left out: pages that ECC cannot correct are beyond most of them.
 READER = {"recover_cuts": 1, "recover_tears": 20, "inner": lib.JX_F1_CUT}
 #: One of hundreds.
-SMALL = {"recover_cuts": 1, "recover_tears": 100, "inner": lib.JX_F1_CUT, "unstable_cuts": 10}
+SMALL = {"recover_cuts": 1, "recover_tears": 100, "inner": lib.JX_F1_CUT, "unstable_cuts": 1}
 
 
 def way(case: Case, deep: bool) -> dict[str, int]:

@@ -82,6 +82,13 @@ def test_tidying_erases_no_block_with_an_unreadable_page():
         assert flash.read(ERASE, ERASE, forgiving=True) == block(*ORPHAN, size=ERASE, clean=False)
 
 
+def test_a_deletion_stays_while_a_page_may_be_read_again():
+    with nand(TREE, (dirent(b"gone", 0, 2),), (dirent(b"later", 3, 3), inode(3, 1)), ORPHAN) as flash:
+        assert states(flash)[1] == lib.JX_B_DIRTY
+        spoil(flash, 3 * ERASE)
+        assert states(flash)[1] == lib.JX_B_USED
+
+
 def test_garbage_collection_leaves_it_alone():
     """Two blocks hardly used: both are emptied; with an unreadable page one of them stays."""
     second = (dirent(b"b", 3, 2), inode(3, 1, b"other" * 100))
