@@ -9,6 +9,7 @@
 
 #define COPY_TWINS 8u          /* equal nodes on both sides that are a copy of the system, if they are more than: */
 #define COLLECTED_BLOCKS 2u    /* what an interrupted collection leaves; one block, or two where another waits to be erased */
+#define FEWEST_BLOCKS 5u       /* of a file system that the kernel mounts (jffs2_fill_super) */
 #define WEAK_DOUBT 4u          /* contradictions of obsolete nodes */
 #define FINE_GRID_SHOWN 12u    /* quarters of contradictions that a border needs at an eraseblock of less than 64 KiB */
 #define FINE_GRID 32u          /* and where nothing shows the eraseblock */
@@ -81,6 +82,7 @@ struct rule {
     uint32_t count;
     uint32_t block, base; /* bytes; base: absolute offset of an eraseblock */
     int shown;            /* something shows the eraseblock */
+    uint32_t low, high;   /* how far what these nodes are of can reach at most */
     uint32_t hard;        /* index of the next hard place */
     uint32_t apart;       /* at which most keys stand again; 0: none do */
 };
@@ -120,6 +122,13 @@ static int begins_again(const struct balance *b)
     return 4ull * b->root_high_left < b->root_low_right || 4ull * b->root_high_right < b->root_low_left;
 }
 
+/* On both sides there is room for a file system; an eraseblock is no smaller than r->block. */
+static int leaves_two(const struct rule *r, uint32_t at)
+{
+    uint32_t least = FEWEST_BLOCKS * r->block;
+    return at - r->low >= least && r->high - at >= least;
+}
+
 static int is_doubtful(const struct rule *r, const struct place *p)
 {
     const struct balance *b = &r->balance[p->k], *all = &r->balance[r->count];
@@ -135,7 +144,7 @@ static int is_doubtful(const struct rule *r, const struct place *p)
         return 1;
     if (roots && b->successions <= 1 && (begins_again(b) || p->unknown >= larger(r->block, 32768)))
         return 1;
-    return roots && b->twins >= 4 && 10ull * b->twins >= 9ull * fewer;
+    return roots && b->twins >= 4 && 10ull * b->twins >= 9ull * fewer && leaves_two(r, p->at);
 }
 
 /* ---- the places ------------------------------------------------------------------------ */
@@ -288,6 +297,8 @@ int jx_next_border(const struct survey *v, uint32_t from, uint32_t to, uint32_t 
     struct balance *balance = malloc(((size_t)run.count + 1) * sizeof(*balance));
     struct rule r = {.v = v, .seen = run.seen, .balance = balance, .count = run.count};
     struct choice choice = {.border = {.k = 0}};
+    r.low = from && v->seen[from - 1].end <= run.seen[0].at ? v->seen[from - 1].end : 0;
+    r.high = to < v->count && v->seen[to].at > v->seen[to - 1].at ? v->seen[to].at : v->span.bytes_len;
     int err = balance ? jx_balance(&run, balance, &r.apart) : JX_ENOMEM;
     r.block = jx_block_shown(v, from, to, &r.base);
     r.shown = r.block != 0;
