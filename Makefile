@@ -122,7 +122,8 @@ fuzz: setup ## every field of every node, then FUZZ_SECONDS of fuzzing for each 
 
 # What exercises the engine: the tests of its parts and of its errors, and the cuts of some canonical transactions.
 COVERAGE_TESTS := $(addprefix tests/test_,engine_errors.py engine_media.py written.py unfinished.py settle.py \
-	reading_rules.py unreadable.py codec.py collect.py unstable.py wear.py memory_runs_out.py)
+	reading_rules.py unreadable.py codec.py collect.py unstable.py wear.py memory_runs_out.py retire.py tag.py guard.py \
+	come_back.py)
 COVERAGE_CUTS := nor:flip:xattr nor:swap:rename nand512:seal:rename nand2k:lift:replace
 .PHONY: coverage
 coverage: setup-test ## branches of the engine that the tests take; docs/COVERAGE.md says why the others are not

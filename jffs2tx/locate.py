@@ -122,8 +122,8 @@ def _why_not_there(view: View, chosen: Partition) -> str | None:
     for found in view.locate()[1:] if view.size else []:
         if found.border.contradictions >= STRONG_CONTRADICTIONS and not found.border.links:
             return (
-                f"in the partition {chosen} are two file systems, {_border(view, found)}: if the table is right, say "
-                f"--offset {view.offset:#x} --length {view.length:#x} instead"
+                f"in the partition {chosen} are two file systems, {_border(view, found)}: correct the table, or name "
+                "the part to be written by --offset and --length"
             )
     return None
 

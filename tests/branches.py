@@ -21,7 +21,7 @@ OBJECTS = ROOT / "build" / "coverage-objects" / "csrc"
 DOCUMENT = ROOT / "docs" / "COVERAGE.md"
 #: What must be accounted for: commit, settling, staging, space, codec.
 FILES = ("txn", "txn_stage", "txn_set", "txn_xattr", "strategy_swap", "strategy_flip", "strategy_seal", "strategy_lift")
-FILES += ("settle", "tag", "writer", "space", "collect", "codec")
+FILES += ("settle", "retire", "marks", "guard", "tag", "writer", "space", "collect", "codec")
 
 
 @dataclass(frozen=True, order=True)
