@@ -101,7 +101,7 @@ class Status:
 
 
 class FileSystem:
-    """The index of one scan. It does not follow later changes of the medium: open anew after a commit."""
+    """The index of one scan. It does not follow later changes of the medium: open again after a commit."""
 
     def __init__(
         self,

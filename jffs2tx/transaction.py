@@ -216,7 +216,7 @@ class Transaction:
         return self.outcome
 
     def _chunks(self, entry: Entry) -> Iterable[bytes]:
-        """What was put; of a file that stays but must be written anew, what the medium has."""
+        """What was put; of a file that stays but must be written again, what the medium has."""
         keep = self._wanted[entry.path].keep
         if keep is not None:
             return self.fs.chunks_ino(keep)

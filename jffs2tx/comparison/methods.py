@@ -57,7 +57,7 @@ def _write_tree(kernel: Kernel, top: str, tree: dict[str, Thing]) -> None:
 
 
 def _create(kernel: Kernel, path: str, thing: Thing) -> None:
-    """Made anew as tar does: closed to others until it is whole."""
+    """Made again as tar does: closed to others until it is whole."""
     if thing.target is not None:
         kernel.symlink(thing.target, path)
         return
@@ -118,7 +118,7 @@ def _synchronise(kernel: Kernel, top: str = LIVE) -> Steps:
 
 
 def _clone(kernel: Kernel, old: str, new: str) -> None:
-    """cp -al: directories anew, a hard link for everything else."""
+    """cp -al: directories again, a hard link for everything else."""
     kernel.mkdir(new)
     for directory in kernel.list(old):
         kernel.mkdir(f"{new}/{directory}")

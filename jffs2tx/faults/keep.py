@@ -33,7 +33,7 @@ def keep_image(target: Image, crash: Flash, output: Path) -> Path:
 
 
 def _keep_dump(target: Image, crash: Flash, output: Path) -> None:
-    """A copy of the target in which the eraseblocks that differ are written anew."""
+    """A copy of the target in which the eraseblocks that differ are written again."""
     shutil.copyfile(target.path, output)
     size, part = crash.geometry.erase_size, target.location
     place = {"start": part.view.offset, "length": part.room} if part else {}

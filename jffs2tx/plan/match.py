@@ -70,7 +70,7 @@ def _same_inode(old: OldTree, wanted: dict[bytes, Wanted], paths: list[bytes], c
 
 
 def _is_same(old: OldTree, before: Old, entry: Entry) -> bool:
-    """Files of equal content may stay and take new metadata; the others are made anew for any difference."""
+    """Files of equal content may stay and take new metadata; the others are made again for any difference."""
     if entry.type == "file":
         return before.entry.size == entry.size and old.sha256(before.ino) == entry.sha256
     same = before.entry.link == entry.link and before.entry.device == entry.device

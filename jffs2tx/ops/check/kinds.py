@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from jffs2tx.ops.check.finding import Kind
 
-_OLD_COPY = "restore the file from a copy; writing it anew heals it"
+_OLD_COPY = "restore the file from a copy; writing it again heals it"
 _READ_AGAIN = "read the medium once more, as it may be the copy that is bad; the kernel's collector clears it in time"
 
 # ---- eraseblocks -----------------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ NO_MOUNT = Kind(
     "something because of which Linux does not mount the medium",
     "refuses the mount (jffs2_scan_eraseblock, jffs2_sum_process_sum_data, jffs2_do_fill_super); a length that wraps "
     "round it does not survive",
-    "the image was made to harm or is damaged: `jffs2tx dump` shows what stands there",
+    "the image was made to harm or is damaged: `jffs2tx dump` shows what is there",
 )
 READ_ONLY = Kind(
     "read-only",
@@ -78,14 +78,14 @@ BAD_HEADER = Kind(
     "warning",
     "header fails its CRC or reaches beyond its eraseblock",
     "does not see the node and looks for the next one 4 bytes on (jffs2_scan_eraseblock)",
-    "nothing, if the power failed while it was written; see whether an error tells what is missing",
+    "nothing, if the power failed while it was written; see whether an error names what is missing",
 )
 BAD_NODE = Kind(
     "bad-node",
     "warning",
     "node fails its CRC",
     "counts it as dirty space (jffs2_scan_inode_node and its like)",
-    "nothing, if the power failed while it was written; see whether an error tells what is missing",
+    "nothing, if the power failed while it was written; see whether an error names what is missing",
 )
 BAD_LENGTH = Kind(
     "bad-length",
@@ -135,7 +135,7 @@ SAME_VERSION = Kind(
 VERSION_ORDER = Kind(
     "version-order",
     "warning",
-    "older node behind the newer one that replaces it, in one eraseblock",
+    "older node after the newer one that replaces it, in one eraseblock",
     "goes by version alone and reads it right; a log that is written in order has none",
     "distrust the image's builder: smaller readers may go by the place",
 )
@@ -144,7 +144,7 @@ HIGH_NUMBER = Kind(
     "warning",
     "inode number or version of 2^31 or more",
     "counts on from it, and at 2^32 starts again at 0 (highest_ino, highest_version): what is new then counts as old",
-    "build the file system anew; jffs2tx refuses to upgrade it",
+    "build the file system again; jffs2tx refuses to upgrade it",
 )
 
 # ---- names -----------------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ DIRECTORY_LOOP = Kind(
     "error",
     "directory that holds itself, or a directory above it",
     'logs "is also hard linked" and shows it (jffs2_build_filesystem); who walks the tree may not come to an end',
-    "remove the name of which this tells, or build the file system anew",
+    "remove the name of which this tells, or build the file system again",
 )
 HARD_LINKED_DIRECTORY = Kind(
     "hard-linked-directory",
@@ -189,7 +189,7 @@ WRONG_TYPE = Kind(
     "warning",
     "name that says another type than its inode",
     "shows the name's type in listings and the inode's once it is opened; links are counted wrong (jffs2_readdir)",
-    "rename the file and back: that writes the name anew",
+    "rename the file and back: that writes the name again",
 )
 STRAY_NAME = Kind(
     "stray-name",
@@ -226,7 +226,7 @@ KEPT_ORPHAN = Kind(
     "warning",
     "inode that no path reaches but a name holds: directories that hold each other, or a name in a file",
     "keeps it, since it has a link (jffs2_build_filesystem, pass 2): its space is lost",
-    "build the file system anew",
+    "build the file system again",
 )
 
 # ---- inodes ----------------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ FAKED_DIRECTORY = Kind(
     "error",
     "directory with names but without one good node of its own",
     'makes up mode 0755, owner root and time 0 ("we fake some modes for it", jffs2_do_read_inode_internal)',
-    "set its mode, owner and time: that writes the node anew",
+    "set its mode, owner and time: that writes the node again",
 )
 SHORT_FILE = Kind(
     "short-file",
@@ -271,7 +271,7 @@ VENDOR_COMPRESSION = Kind(
     "error",
     "data compressed by a method that no stock kernel has",
     "fails to read that part of the file with EIO (jffs2_decompress); kernels with the vendor's patch read it",
-    "nothing, if only such a kernel reads the medium; else write the files anew: an upgrade uses methods that all have",
+    "nothing, if only such kernels read the medium; else write the files again: an upgrade uses methods that all have",
 )
 OPTIONAL_COMPRESSION = Kind(
     "optional-compression",
@@ -286,14 +286,14 @@ BAD_SYMLINK = Kind(
     "error",
     "symbolic link whose nodes are not as they must be",
     "fails to open it with EIO or ENAMETOOLONG, or shows another target (jffs2_do_read_inode_internal)",
-    "make the link anew",
+    "make the link again",
 )
 BAD_DEVICE = Kind(
     "bad-device",
     "error",
     "device whose node does not hold a number of 2 or 4 bytes, once",
     'fails to open it with EIO, logging "strange size" or "Special inode" (jffs2_iget, jffs2_do_read_inode_internal)',
-    "make the device anew",
+    "make the device again",
 )
 BAD_MODE = Kind(
     "bad-mode",
@@ -353,17 +353,17 @@ BAD_SUMMARY = Kind(
 SUMMARY_ENTRY = Kind(
     "summary-entry",
     "error",
-    "summary that tells of another node than the one that is there",
+    "summary that lists another node than the one that is there",
     "believes the summary at the mount and finds out when it reads the node, which it drops then; a kernel without "
     "summary support sees another tree (jffs2_sum_process_sum_data, jffs2_get_inode_nodes)",
-    "build the summaries anew (sumtool), or rewrite the file",
+    "build the summaries again (sumtool), or rewrite the file",
 )
 UNLISTED_NODE = Kind(
     "unlisted-node",
     "error",
     "good node that its eraseblock's summary leaves out",
     "does not see it; a kernel without summary support does, and may show another tree (jffs2_sum_scan_sumnode)",
-    "build the summaries anew (sumtool)",
+    "build the summaries again (sumtool)",
 )
 
 KINDS: tuple[Kind, ...] = tuple(value for value in globals().values() if isinstance(value, Kind))
