@@ -82,7 +82,7 @@ struct rule {
     uint32_t count;
     uint32_t block, base; /* bytes; base: absolute offset of an eraseblock */
     int shown;            /* something shows the eraseblock */
-    uint32_t low, high;   /* how far what these nodes are of can reach at most */
+    uint32_t low, high;   /* bytes from the start; the most that the file systems of these nodes can span */
     uint32_t hard;        /* index of the next hard place */
     uint32_t apart;       /* at which most keys stand again; 0: none do */
 };
@@ -122,7 +122,7 @@ static int begins_again(const struct balance *b)
     return 4ull * b->root_high_left < b->root_low_right || 4ull * b->root_high_right < b->root_low_left;
 }
 
-/* On both sides there is room for a file system; an eraseblock is no smaller than r->block. */
+/* Each side has room for a file system. An eraseblock has r->block bytes or more. */
 static int leaves_two(const struct rule *r, uint32_t at)
 {
     uint32_t least = FEWEST_BLOCKS * r->block;

@@ -15,11 +15,13 @@ int jx_needs_guard(const struct jx_summary_entry *last)
     return last->nodetype == JX_NODE_DIRENT && last->child && !JX_MUTANT(guard_left_out);
 }
 
-uint32_t jx_encode_guard(int endian, uint8_t *out, uint32_t pino, struct jx_summary_entry *entry)
+uint32_t jx_encode_guard(int endian, uint8_t *out, const struct jx_summary_entry *last, struct jx_summary_entry *entry)
 {
-    struct jx_dirent d = {.pino = pino, .nsize = sizeof(NAME)};
+    struct jx_dirent d = {.pino = last->ino, .nsize = sizeof(NAME)};
+    if (!jx_needs_guard(last))
+        return 0;
     uint32_t len = jx_encode_dirent(endian, out, &d, NAME);
-    *entry = (struct jx_summary_entry){.nodetype = JX_NODE_DIRENT, .ino = pino, .totlen = len, .nsize = sizeof(NAME)};
+    *entry = (struct jx_summary_entry){.nodetype = JX_NODE_DIRENT, .ino = d.pino, .totlen = len, .nsize = sizeof(NAME)};
     return len;
 }
 
@@ -34,17 +36,17 @@ static const struct jx_node *free_end(const struct jx_fs *fs, const struct jx_bl
     return ends ? last : NULL;
 }
 
-/* The first of those with most room: nextblock of jffs2_scan_medium. */
-static const struct jx_block *block_to_go_on(const struct jx_fs *fs)
+/* The free end of the first block with most room, which is nextblock of jffs2_scan_medium; NULL: none. */
+static const struct jx_node *end_to_go_on(const struct jx_fs *fs)
 {
-    const struct jx_block *found = NULL;
+    const struct jx_node *found = NULL;
     uint32_t most = JX_GUARD_BYTES - 1;
     for (uint32_t b = 0; b < fs->block_count; b++) {
         const struct jx_block *block = &fs->blocks[b];
         const struct jx_node *end = block->state == JX_B_USED ? free_end(fs, block) : NULL;
-        if (end && !block->tag && !block->worn && end->totlen > most) {
+        if (end && block->node_count > 1 && !block->tag && !block->worn && end->totlen > most) {
             most = end->totlen;
-            found = block;
+            found = end;
         }
     }
     return found;
@@ -53,15 +55,13 @@ static const struct jx_block *block_to_go_on(const struct jx_fs *fs)
 int jx_guard_end(struct jx_fs *fs)
 {
     uint8_t node[JX_GUARD_BYTES], check[JX_GUARD_BYTES];
-    const struct jx_block *block = jx_is_bit_writable(&fs->flash->geo) ? block_to_go_on(fs) : NULL;
-    if (!block || block->node_count < 2)
+    const struct jx_node *end = jx_is_bit_writable(&fs->flash->geo) ? end_to_go_on(fs) : NULL;
+    if (!end || end[-1].verdict != JX_V_GOOD)
         return JX_OK;
-    const struct jx_node *end = free_end(fs, block), *last = end - 1;
-    struct jx_summary_entry entry = {.nodetype = last->nodetype, .child = last->child};
-    if (last->verdict != JX_V_GOOD || !jx_needs_guard(&entry))
-        return JX_OK;
+    struct jx_summary_entry last = {.nodetype = end[-1].nodetype, .ino = end[-1].ino, .child = end[-1].child}, entry;
     memset(node, 0xff, sizeof(node));
-    jx_encode_guard(fs->endian, node, last->ino, &entry);
+    if (!jx_encode_guard(fs->endian, node, &last, &entry))
+        return JX_OK;
     int err = jx_program_verified(fs->flash, end->offset, node, sizeof(node), check);
     return jx_is_wear(err) || err == JX_EHELD ? JX_OK : err;
 }

@@ -283,9 +283,9 @@ static int mark_rest(struct jx_txn *txn)
 static int commit_set(struct jx_txn *txn)
 {
     for (;;) {
-        int stands = 0, told = txn->strategy->commit(txn);
-        if (told == JX_ECUT || (told && JX_MUTANT(chip_believed)))
-            return told;
+        int stands = 0, reported = txn->strategy->commit(txn);
+        if (reported == JX_ECUT || (reported && JX_MUTANT(chip_believed)))
+            return reported;
         if (JX_MUTANT(commit_before_stage_ends))
             jx_writer_end_block(&txn->writer);
         int synced = jx_flash_sync(txn->fs->flash);
@@ -298,8 +298,8 @@ static int commit_set(struct jx_txn *txn)
             return err;
         txn->outcome = JX_OUTCOME_OLD;
         err = neutralise(txn);
-        if (!err && (synced || (told && !jx_is_wear(told))))
-            err = synced ? synced : told;
+        if (!err && (synced || (reported && !jx_is_wear(reported))))
+            err = synced ? synced : reported;
         if (!err)
             err = place_set(txn);
         if (err)

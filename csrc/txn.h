@@ -128,7 +128,7 @@ int jx_stage_node(struct jx_txn *txn, uint32_t len, const struct jx_summary_entr
 
 /* txn_set.c: encoding the commit set */
 int jx_set_add(struct jx_set *set, const uint8_t *node, uint32_t len, const struct jx_summary_entry *entry);
-/* The last node of the set is no dirent (guard.h). */
+/* Ends the set in a guard if its last node is a dirent that names something (guard.h). JX_ENOMEM. */
 int jx_set_guard(int endian, struct jx_set *set);
 void jx_set_free(struct jx_set *set);
 /* The set as bytes, each node padded with 0xff to a multiple of 4; out holds set->bytes. */

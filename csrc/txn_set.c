@@ -32,10 +32,8 @@ int jx_set_guard(int endian, struct jx_set *set)
 {
     uint8_t node[JX_GUARD_BYTES];
     struct jx_summary_entry entry;
-    if (!set->count || !jx_needs_guard(&set->changes[set->count - 1].entry))
-        return JX_OK;
-    uint32_t len = jx_encode_guard(endian, node, set->changes[set->count - 1].entry.ino, &entry);
-    return jx_set_add(set, node, len, &entry);
+    uint32_t len = set->count ? jx_encode_guard(endian, node, &set->changes[set->count - 1].entry, &entry) : 0;
+    return len ? jx_set_add(set, node, len, &entry) : JX_OK;
 }
 
 void jx_set_free(struct jx_set *set)

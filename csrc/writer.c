@@ -42,7 +42,7 @@ int jx_erase_and_mark(struct jx_fs *fs, uint32_t block, uint8_t *buf)
     uint32_t inline_bytes = jx_cleanmarker_size(geo), oob_bytes = jx_cleanmarker_oob_size(geo);
     uint8_t marker[JX_HEADER_BYTES];
     int err = jx_erase_verified(fs, block, buf);
-    if (err || !jx_flash_holds(fs->flash, block)) /* behind the end of an image file a mark would only make it grow */
+    if (err || !jx_flash_holds(fs->flash, block)) /* after the end of an image file a mark would only make it grow */
         return err;
     if (oob_bytes) {
         jx_encode_header(fs->endian, marker, JX_NODE_CLEANMARKER, JX_CLEANMARKER_OOB_BYTES);
@@ -307,11 +307,10 @@ static int add_guard(struct jx_writer *w)
 {
     uint8_t node[JX_GUARD_BYTES];
     struct jx_summary_entry entry;
-    if (!w->entry_count || w->fill == block_size(w) || !jx_needs_guard(&w->entries[w->entry_count - 1]))
-        return JX_OK;
-    uint32_t len = jx_encode_guard(w->fs->endian, node, w->entries[w->entry_count - 1].ino, &entry);
-    int err = add_entry(w, &entry);
-    if (!err)
+    int may_end = w->entry_count && w->fill < block_size(w);
+    uint32_t len = may_end ? jx_encode_guard(w->fs->endian, node, &w->entries[w->entry_count - 1], &entry) : 0;
+    int err = len ? add_entry(w, &entry) : JX_OK;
+    if (len && !err)
         append(w, node, len);
     return err;
 }

@@ -81,7 +81,7 @@ def test_where_a_kernel_was_to_go_on_a_guard_comes_first():
     with Flash.simulator(NOR, (full + partial()).ljust(NOR.size, b"\xff")) as flash:
         assert last_names(flash) == [b"last", b"f3"]
         put(flash, "f0")
-        assert last_names(flash) == [b"last"]  # nothing but a kernel ends a block so, and it is no place to go on
+        assert last_names(flash) == [b"last"]  # a kernel ended that block, and does not go on there
         for cut in cuts(flash):
             with crash(flash, cut) as after:
                 assert content(after)[b"f0"] in (b"old", b"new")
